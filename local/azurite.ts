@@ -1,0 +1,89 @@
+// Azurite's table service in a process of its own.
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { createRequire } from "node:module";
+import { createServer } from "node:net";
+
+export interface Azurite {
+  /** For STORAGE_CONNECTION_STRING. */
+  readonly connectionString: string;
+  readonly close: () => Promise<void>;
+}
+
+export interface AzuriteOptions {
+  /** Where the data is kept; without it, in memory. */
+  readonly directory?: string;
+  /** Default: a free one. */
+  readonly port?: number;
+}
+
+/** The well-known development account of the storage emulators (Azurite's documentation); not a secret. */
+const ACCOUNT = "devstoreaccount1";
+const ACCOUNT_KEY =
+  "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
+
+/** A port that nobody listens on now. Somebody may take it before it is used: callers try again. */
+export async function findFreePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  server.close();
+  await once(server, "close");
+  if (address === null || typeof address === "string") throw new Error("no port");
+  return address.port;
+}
+
+/** @throws Error with Azurite's own words when it does not start (a port that is taken, for instance). */
+export async function createAzurite({ directory, port }: AzuriteOptions = {}): Promise<Azurite> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await start(port ?? (await findFreePort()), directory);
+    } catch (error) {
+      if (port !== undefined || attempt === 5) throw error;
+    }
+  }
+}
+
+async function start(port: number, directory: string | undefined): Promise<Azurite> {
+  const script = createRequire(import.meta.url).resolve("azurite/dist/src/table/main.js");
+  const child = spawn(
+    process.execPath,
+    [
+      script,
+      ...["--tableHost", "127.0.0.1", "--tablePort", String(port)],
+      // A newer SDK's api-version is taken for the newest that Azurite knows; nothing is reported to anyone.
+      ...["--skipApiVersionCheck", "--disableTelemetry"],
+      ...(directory === undefined ? ["--inMemoryPersistence"] : ["--location", directory]),
+    ],
+    // A process group of its own: Ctrl-C reaches only ourselves, and we end it after the last request.
+    { stdio: ["ignore", "pipe", "pipe"], detached: true },
+  );
+  const exited = once(child, "exit");
+  const killWithUs = () => child.kill("SIGKILL");
+  process.once("exit", killWithUs);
+  let output = "";
+  const listening = new Promise<void>((resolve) => {
+    for (const stream of [child.stdout, child.stderr])
+      stream.setEncoding("utf8").on("data", (text: string) => {
+        output = (output + text).slice(-4096);
+        if (output.includes("successfully started on")) resolve();
+      });
+  });
+  await Promise.race([
+    listening,
+    exited.then(() => {
+      process.off("exit", killWithUs);
+      throw new Error(`Azurite did not start on port ${port}: ${output.trim()}`);
+    }),
+  ]);
+  return {
+    connectionString:
+      `DefaultEndpointsProtocol=http;AccountName=${ACCOUNT};AccountKey=${ACCOUNT_KEY};` +
+      `TableEndpoint=http://127.0.0.1:${port}/${ACCOUNT};`,
+    close: async () => {
+      process.off("exit", killWithUs);
+      if (child.exitCode === null && child.signalCode === null) child.kill("SIGTERM");
+      await exited;
+    },
+  };
+}
