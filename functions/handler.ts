@@ -1,0 +1,177 @@
+// From an HTTP request to a handler and back: who may call, the deadline, the correlation id, the log, and the one
+// catch. A handler of a streaming app must always answer (the Functions host waits for minutes otherwise).
+import type { HttpHandler, HttpRequest, HttpResponseInit, InvocationContext } from "@azure/functions";
+import { parseBearer } from "../shared/auth/bearer.ts";
+import type { TokenVerifier } from "../shared/auth/token.ts";
+import { withDeadline } from "../shared/deadline.ts";
+import { createLog, type Log } from "../shared/log.ts";
+import { UserId } from "../shared/notification.ts";
+import { type Answer, type Failure, toProblem } from "../shared/problem.ts";
+import { err, ok, type Result } from "../shared/result.ts";
+
+/** One call, as a handler sees it. */
+export interface Call {
+  readonly request: HttpRequest;
+  /** Carries the correlation id, the route and the caller on every line. */
+  readonly log: Log;
+  /** Ends in time for an answer to be given. */
+  readonly signal: AbortSignal;
+}
+
+export type Handled = Promise<Result<Answer, Failure>>;
+
+/** Who may call a route is part of the route: a handler for devices cannot be reached without a user. */
+export type Access =
+  | { readonly caller: "device"; readonly handle: (call: Call, userId: UserId) => Handled }
+  | { readonly caller: "sender"; readonly handle: (call: Call) => Handled }
+  | { readonly caller: "anyone"; readonly handle: (call: Call) => Handled };
+
+export type Route = Access & {
+  /** The function's name in Azure, and its file's. */
+  readonly name: string;
+  readonly methods: readonly ("GET" | "PUT" | "POST" | "DELETE")[];
+  /** Below the `api` prefix, with `{parameters}`. */
+  readonly path: string;
+  /** When the answer is given, whatever has happened. */
+  readonly timeoutMs: number;
+  /** The query parameters that the route knows. */
+  readonly query?: readonly string[];
+};
+
+export interface HandlerOptions {
+  readonly tokens: TokenVerifier;
+  /** `functionKey`: the Functions host checks senders before the code runs. */
+  readonly senderAuth: "functionKey" | "token";
+}
+
+/** Left for what a handler must undo, and for the answer itself, once its signal has ended. */
+const RESERVE_MS = 1_500;
+
+/** Makes a route's handler into one for the Functions runtime: it never throws, and always answers in time. */
+export function toHttpHandler(route: Route, options: HandlerOptions): HttpHandler {
+  return async (request, context) => {
+    const correlationId = context.invocationId;
+    const log = toLog(context).with({ correlationId, route: route.name });
+    const signal = AbortSignal.timeout(route.timeoutMs - RESERVE_MS);
+    const lastMoment = AbortSignal.timeout(route.timeoutMs - RESERVE_MS / 10);
+    let result: Result<Answer, Failure>;
+    try {
+      result = await withDeadline(run(route, options, { request, log, signal }), lastMoment);
+    } catch (error) {
+      result = err(toFailure(error, signal, log));
+    }
+    const answer = result.ok ? result.value : toProblem(result.error);
+    if (result.ok) log.info("answered", { status: answer.status });
+    else
+      log[answer.status >= 500 ? "error" : "warn"]("refused", {
+        status: answer.status,
+        reason: result.error.reason,
+        ...("detail" in result.error ? { detail: result.error.detail } : {}),
+      });
+    return toResponse(answer, correlationId);
+  };
+}
+
+async function run(route: Route, options: HandlerOptions, call: Call): Handled {
+  // The caller before anything else; then the query; then what the handler asks.
+  switch (route.caller) {
+    case "device": {
+      const token = parseBearer(call.request.headers.get("authorization"));
+      if (!token.ok) return token;
+      const user = await options.tokens.verifyDevice(token.value, call.signal);
+      if (!user.ok) return user;
+      const userId = UserId.parse(user.value.userId);
+      return checkQuery(route, call.request) ?? route.handle(withCaller(call, userId), userId);
+    }
+    case "sender": {
+      if (options.senderAuth === "functionKey") return checkQuery(route, call.request) ?? route.handle(call);
+      const token = parseBearer(call.request.headers.get("authorization"));
+      if (!token.ok) return token;
+      const sender = await options.tokens.verifySender(token.value, call.signal);
+      if (!sender.ok) return sender;
+      return checkQuery(route, call.request) ?? route.handle(withCaller(call, sender.value.clientId));
+    }
+    case "anyone":
+      return checkQuery(route, call.request) ?? route.handle(call);
+  }
+}
+
+function withCaller(call: Call, caller: string): Call {
+  return { ...call, log: call.log.with({ caller }) };
+}
+
+function checkQuery(route: Route, request: HttpRequest): Result<Answer, Failure> | undefined {
+  const names = [...new URL(request.url).searchParams.keys()];
+  const known = new Set(route.query);
+  if (route.caller === "sender") known.add("code"); // where the Functions host takes its key
+  const isClean = names.every((name) => known.has(name)) && new Set(names).size === names.length;
+  return isClean ? undefined : err({ reason: "query_invalid" });
+}
+
+/** Whose fault a surprise is. Only what holds no secret is logged: never an SDK's or a parser's own message. */
+function toFailure(error: unknown, signal: AbortSignal, log: Log): Failure {
+  const thrown: Error & { readonly code?: unknown } = error instanceof Error ? error : new Error("not an error");
+  const { code, name, message, stack, cause } = thrown;
+  const told = name === "RestError" || name === "SyntaxError" ? undefined : message;
+  const fields = {
+    code: typeof code === "string" ? code : undefined,
+    name,
+    message: told,
+    cause: cause instanceof Error ? cause.name : undefined,
+  };
+  if (code === "STORE_UNAVAILABLE") {
+    log.error("store_unavailable", fields);
+    return { reason: "store_unavailable", retryAfterSeconds: 5 };
+  }
+  if (code === "KEY_UNAVAILABLE") {
+    log.error("key_unavailable", fields);
+    return { reason: "keys_unavailable", retryAfterSeconds: 30 };
+  }
+  if (signal.aborted) {
+    log.error("too_slow", fields);
+    return { reason: "too_slow", retryAfterSeconds: 5 };
+  }
+  const frames = stack?.split("\n").filter((line) => /^\s+at /.test(line));
+  log.error("internal", { ...fields, stack: frames?.join(" ") });
+  return { reason: "internal" };
+}
+
+function toResponse({ status, headers, body }: Answer, correlationId: string): HttpResponseInit {
+  return {
+    status,
+    headers: {
+      "cache-control": "no-store",
+      "x-content-type-options": "nosniff",
+      "x-correlation-id": correlationId,
+      ...headers,
+    },
+    ...(body === undefined ? {} : { body }),
+  };
+}
+
+/** Lines go to the platform's log of this invocation. */
+function toLog(context: InvocationContext): Log {
+  return createLog((level, line) => context[level](line));
+}
+
+/** A 2xx answer with a JSON body. */
+export function answerJson(
+  status: number,
+  body: unknown,
+  headers: Readonly<Record<string, string>> = {},
+): Result<Answer, never> {
+  return answerJsonText(status, JSON.stringify(body), headers);
+}
+
+/** The same, of text that is JSON already. */
+export function answerJsonText(
+  status: number,
+  body: string,
+  headers: Readonly<Record<string, string>> = {},
+): Result<Answer, never> {
+  return ok({ status, headers: { "content-type": "application/json", ...headers }, body });
+}
+
+export function answerNothing(): Result<Answer, never> {
+  return ok({ status: 204, headers: {} });
+}

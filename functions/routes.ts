@@ -1,0 +1,54 @@
+// The route table: every HTTP function, who may call it, and how long it may take. Start reading here.
+import type { Limits } from "../shared/config.ts";
+import type { Service } from "../shared/service.ts";
+import { getNotification } from "./getNotification.ts";
+import type { Route } from "./handler.ts";
+import { health } from "./health.ts";
+import { registerInstallation } from "./registerInstallation.ts";
+import { removeInstallation } from "./removeInstallation.ts";
+import { sendSecure } from "./sendSecure.ts";
+
+export function createRoutes(service: Service, limits: Limits): readonly Route[] {
+  return [
+    {
+      name: "sendSecure",
+      methods: ["POST"],
+      path: "notifications",
+      timeoutMs: 10_000,
+      caller: "sender",
+      handle: sendSecure(service, limits.maxPayloadBytes),
+    },
+    {
+      name: "getNotification",
+      methods: ["GET"],
+      path: "notifications/{id}",
+      timeoutMs: 5_000,
+      caller: "device",
+      handle: getNotification(service),
+    },
+    {
+      name: "registerInstallation",
+      methods: ["PUT"],
+      path: "installations/{installationId}",
+      timeoutMs: 10_000,
+      caller: "device",
+      handle: registerInstallation(service),
+    },
+    {
+      name: "removeInstallation",
+      methods: ["DELETE"],
+      path: "installations/{installationId}",
+      timeoutMs: 10_000,
+      caller: "device",
+      handle: removeInstallation(service),
+    },
+    {
+      name: "health",
+      methods: ["GET"],
+      path: "health",
+      timeoutMs: 5_000,
+      caller: "anyone",
+      handle: health(service),
+    },
+  ];
+}

@@ -1,0 +1,319 @@
+// The settings, parsed and checked once at start (README: "Settings"). A fault names the setting, never its value.
+// No I/O: the environment is handed in.
+import { err, ok, type Result } from "./result.ts";
+import { Secret } from "./secret.ts";
+
+export const MIN_TTL_SECONDS = 60;
+/** 28 days: what push services keep at most, and so the longest lifetime of a notification. */
+export const MAX_TTL_SECONDS = 2_419_200;
+const MAX_PAYLOAD_BYTES_CEILING = 921_600; // 900 KiB: fits an entity of 1 MiB with all that stands beside it
+
+export interface Config {
+  readonly storage: StorageConfig;
+  readonly hub: { readonly connectionString: Secret<string>; readonly name: string };
+  readonly tokens: TokenConfig;
+  readonly senders: SenderConfig;
+  /** Local key-encryption keys, 32 bytes each, newest first. */
+  readonly localKeks: readonly Secret<Uint8Array>[];
+  readonly limits: Limits;
+  readonly prompt: Prompt;
+  /** Development only: plain http and loopback addresses are allowed. */
+  readonly allowLoopback: boolean;
+}
+
+export type StorageConfig = { readonly tablePrefix: string } & (
+  | { readonly connectionString: Secret<string> }
+  | { readonly endpoint: string } // with managed identity
+);
+
+export interface TokenConfig {
+  readonly issuers: readonly string[];
+  readonly audiences: readonly string[];
+  readonly algorithms: readonly string[];
+  readonly tokenType: "any" | "at+jwt";
+  readonly clockToleranceSeconds: number;
+  readonly scope: string;
+  /** Absent: `scp` for Entra issuers, else `scope`. */
+  readonly scopeClaim?: string;
+  /** Absent: `oid` for Entra issuers, else `sub`. */
+  readonly userClaim?: string;
+}
+
+export interface SenderConfig {
+  /** Who checks a sender: the platform by function key, or this service by token. One, never both. */
+  readonly auth: "functionKey" | "token";
+  readonly role: string;
+  readonly clientIds?: readonly string[];
+}
+
+export interface Limits {
+  readonly defaultTtlSeconds: number;
+  readonly maxPayloadBytes: number;
+  /** Narrows user ids further than 1–256 visible ASCII characters. */
+  readonly userIdPattern?: RegExp;
+  readonly maxInstallations: number;
+  readonly installationTtlDays: number;
+}
+
+/** The generic text of a push: it says that something is there, never what. */
+export interface Prompt {
+  readonly defaultDisplay: "alert" | "silent";
+  readonly title: PromptText;
+  readonly body: PromptText;
+}
+
+/** Plain text, or a key that the app looks up in its own languages. */
+export type PromptText = { readonly text: string } | { readonly locKey: string };
+
+export interface ConfigFault {
+  readonly setting: string;
+  readonly fault: string;
+}
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Reads the settings; a value that is missing, malformed or unsafe is a fault, and all faults are told at once. */
+export function parseConfig(env: Environment): Result<Config, readonly ConfigFault[]> {
+  const faults: ConfigFault[] = [];
+  const read = createReader(env, faults);
+
+  const allowLoopback = read.choice("ALLOW_LOOPBACK", ["true", "false"], "false") === "true";
+  if (allowLoopback && env["WEBSITE_SITE_NAME"] !== undefined)
+    faults.push({ setting: "ALLOW_LOOPBACK", fault: "must not be true in a deployment" });
+
+  const scopeClaim = read.text("AUTH_SCOPE_CLAIM", claimName);
+  const userClaim = read.text("AUTH_USER_CLAIM", userClaimName);
+  const clientIds = read.list("SENDER_CLIENT_IDS", visible);
+  const userIdPattern = read.pattern("USER_ID_PATTERN");
+  if (env["PAYLOAD_KEK"] !== undefined && env["PAYLOAD_KEK"] !== "")
+    faults.push({
+      setting: "PAYLOAD_KEK",
+      fault: "Key Vault keys are not read by this version; set PAYLOAD_LOCAL_KEK",
+    });
+
+  const config: Config = {
+    storage: readStorage(read, faults, allowLoopback),
+    hub: {
+      connectionString: new Secret(read.required("NOTIFICATION_HUB_CONNECTION_STRING")),
+      name: read.required("NOTIFICATION_HUB_NAME", hubName),
+    },
+    tokens: {
+      issuers: read.requiredList("AUTH_ISSUER", (text) => issuerFault(text, allowLoopback)),
+      audiences: read.requiredList("AUTH_AUDIENCE", audienceFault),
+      algorithms: read.list("AUTH_ALGORITHMS", algorithmFault) ?? ["RS256"],
+      tokenType: read.choice("AUTH_TOKEN_TYPE", ["any", "at+jwt"], "any"),
+      clockToleranceSeconds: read.integer("AUTH_CLOCK_TOLERANCE", 0, 300, 60),
+      scope: read.text("AUTH_SCOPE", scopeToken) ?? "Notifications.Read",
+      ...(scopeClaim === undefined ? {} : { scopeClaim }),
+      ...(userClaim === undefined ? {} : { userClaim }),
+    },
+    senders: {
+      auth: read.choice("SEND_AUTH", ["functionKey", "token"], "functionKey"),
+      role: read.text("SENDER_ROLE", scopeToken) ?? "Notifications.Send",
+      ...(clientIds === undefined ? {} : { clientIds }),
+    },
+    localKeks: readKeks(read),
+    limits: {
+      defaultTtlSeconds: read.integer("DEFAULT_TTL", MIN_TTL_SECONDS, MAX_TTL_SECONDS, 604_800),
+      maxPayloadBytes: read.integer("MAX_PAYLOAD_BYTES", 1, MAX_PAYLOAD_BYTES_CEILING, 262_144),
+      ...(userIdPattern === undefined ? {} : { userIdPattern }),
+      maxInstallations: read.integer("MAX_INSTALLATIONS", 1, 1000, 50),
+      installationTtlDays: read.integer("INSTALLATION_TTL", 1, 3650, 90),
+    },
+    prompt: {
+      defaultDisplay: read.choice("DEFAULT_DISPLAY", ["alert", "silent"], "alert"),
+      title: read.prompt("ALERT_TITLE", "New notification"),
+      body: read.prompt("ALERT_BODY", "Open the app to read it."),
+    },
+    allowLoopback,
+  };
+  return faults.length === 0 ? ok(config) : err(faults);
+}
+
+/** A text in which the faults of a start stand one under the other. */
+export function toFaultText(faults: readonly ConfigFault[]): string {
+  return ["The settings are not usable:", ...faults.map((f) => `  ${f.setting}: ${f.fault}`)].join("\n");
+}
+
+/** Whether a URL's host is this machine: the only place where plain http is ever spoken. */
+export function isLoopback(url: URL): boolean {
+  return url.hostname === "localhost" || url.hostname === "[::1]" || /^127(\.\d{1,3}){3}$/.test(url.hostname);
+}
+
+/** What is wrong with a text, or nothing. */
+type Check = (text: string) => string | undefined;
+
+const visible: Check = (text) =>
+  /^[\x21-\x7e]+$/.test(text) ? undefined : "must be visible ASCII characters without spaces";
+const claimName: Check = (text) => (text.length > 128 ? "is too long" : visible(text));
+// RFC 6749 §3.3: scope-token
+const scopeToken: Check = (text) =>
+  /^[\x21\x23-\x5b\x5d-\x7e]+$/.test(text) ? undefined : "must be one scope or role";
+const hubName: Check = (text) =>
+  /^[A-Za-z0-9][A-Za-z0-9._-]{0,259}$/.test(text) ? undefined : "is not the name of a hub";
+
+/** Claims that a person or an administrator can change, and so can be given to somebody else later (R22). */
+const CHANGEABLE_CLAIMS: ReadonlySet<string> = new Set([
+  "upn",
+  "email",
+  "preferred_username",
+  "name",
+  "unique_name",
+]);
+const userClaimName: Check = (text) =>
+  CHANGEABLE_CLAIMS.has(text)
+    ? "names a claim that can be reassigned; use oid, sub or tid.oid"
+    : claimName(text);
+
+const ASYMMETRIC_ALGORITHMS: ReadonlySet<string> = new Set([
+  ...["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"],
+  ...["ES256", "ES384", "ES512", "EdDSA", "Ed25519"],
+]);
+const algorithmFault: Check = (text) =>
+  ASYMMETRIC_ALGORITHMS.has(text) ? undefined : "holds an algorithm that is not an asymmetric signature";
+
+const audienceFault: Check = (text) => (text === "*" ? "must not be a wildcard" : visible(text));
+
+function issuerFault(text: string, allowLoopback: boolean): string | undefined {
+  const url = URL.parse(text);
+  if (url === null || text.includes("*") || text.includes("{")) return "must hold URLs without placeholders";
+  if (url.search !== "" || url.hash !== "" || url.username !== "")
+    return "must hold URLs without query or user";
+  return schemeFault(url, allowLoopback);
+}
+
+function schemeFault(url: URL, allowLoopback: boolean): string | undefined {
+  if (url.protocol === "https:") return undefined;
+  if (url.protocol !== "http:") return "must be https";
+  if (!isLoopback(url)) return "must be https";
+  return allowLoopback ? undefined : "must be https (plain http to this machine needs ALLOW_LOOPBACK)";
+}
+
+function readStorage(read: Reader, faults: ConfigFault[], allowLoopback: boolean): StorageConfig {
+  const tablePrefix = read.text("TABLE_PREFIX", tablePrefixFault) ?? "";
+  const connectionString = read.text("STORAGE_CONNECTION_STRING", (text) =>
+    connectionStringFault(text, allowLoopback),
+  );
+  const endpoint = read.text("STORAGE_TABLE_ENDPOINT", (text) => {
+    const url = URL.parse(text);
+    return url === null ? "must be a URL" : schemeFault(url, false); // a bearer token travels there
+  });
+  if (connectionString !== undefined && endpoint !== undefined)
+    faults.push({
+      setting: "STORAGE_TABLE_ENDPOINT",
+      fault: "stands beside STORAGE_CONNECTION_STRING; keep one",
+    });
+  if (endpoint !== undefined) return { tablePrefix, endpoint };
+  if (connectionString === undefined && !faults.some((f) => f.setting.startsWith("STORAGE_")))
+    faults.push({ setting: "STORAGE_TABLE_ENDPOINT", fault: "is missing (or STORAGE_CONNECTION_STRING)" });
+  return { tablePrefix, connectionString: new Secret(connectionString ?? "") };
+}
+
+// Table names: a letter, then letters and digits, 63 in all; the longest of ours takes 21.
+const tablePrefixFault: Check = (text) =>
+  /^[A-Za-z][A-Za-z0-9]{0,39}$/.test(text) ? undefined : "must be a letter and up to 39 letters or digits";
+
+function connectionStringFault(text: string, allowLoopback: boolean): string | undefined {
+  if (text === "UseDevelopmentStorage=true") return allowLoopback ? undefined : "needs ALLOW_LOOPBACK";
+  const parts = new Map(
+    text
+      .split(";")
+      .filter((part) => part !== "")
+      .map((part) => [part.slice(0, part.indexOf("=")).trim(), part.slice(part.indexOf("=") + 1).trim()]),
+  );
+  const endpoint = parts.get("TableEndpoint");
+  if (endpoint !== undefined) {
+    const url = URL.parse(endpoint);
+    return url === null ? "holds a TableEndpoint that is no URL" : schemeFault(url, allowLoopback);
+  }
+  if (parts.get("DefaultEndpointsProtocol") === "http") return "must use https";
+  return parts.has("AccountName") ? undefined : "is not a storage connection string";
+}
+
+function readKeks(read: Reader): readonly Secret<Uint8Array>[] {
+  const texts = read.requiredList("PAYLOAD_LOCAL_KEK", (text) =>
+    Buffer.from(text, "base64").length === 32 && Buffer.from(text, "base64").toString("base64") === text
+      ? undefined
+      : "must be 32 bytes in base64 (make one: openssl rand -base64 32)",
+  );
+  return texts.map((text) => new Secret<Uint8Array>(Buffer.from(text, "base64")));
+}
+
+type Reader = ReturnType<typeof createReader>;
+
+function createReader(env: Environment, faults: ConfigFault[]) {
+  const text = (setting: string, check?: Check): string | undefined => {
+    const value = env[setting]?.trim();
+    if (value === undefined || value === "") return undefined;
+    // The platform leaves the reference itself in place when it cannot read the secret.
+    const fault = value.startsWith("@Microsoft.KeyVault(")
+      ? "is a Key Vault reference that the platform could not resolve (does the app's identity have access?)"
+      : check?.(value);
+    if (fault === undefined) return value;
+    faults.push({ setting, fault });
+    return undefined;
+  };
+  const required = (setting: string, check?: Check): string => {
+    const before = faults.length;
+    const value = text(setting, check);
+    if (value === undefined && faults.length === before) faults.push({ setting, fault: "is missing" });
+    return value ?? "";
+  };
+  const list = (setting: string, check: Check): readonly string[] | undefined =>
+    toList(
+      text(setting, (value) =>
+        toList(value)
+          ?.map(check)
+          .find((fault) => fault !== undefined),
+      ),
+    );
+  return {
+    text,
+    required,
+    list,
+    requiredList: (setting: string, check: Check): readonly string[] => {
+      const before = faults.length;
+      const items = list(setting, check);
+      if (items === undefined && faults.length === before) faults.push({ setting, fault: "is missing" });
+      return items ?? [];
+    },
+    choice: <const T extends string>(setting: string, choices: readonly T[], otherwise: T): T => {
+      const value = text(setting, (given) =>
+        choices.some((choice) => choice === given) ? undefined : `must be one of ${choices.join(", ")}`,
+      );
+      return choices.find((choice) => choice === value) ?? otherwise;
+    },
+    integer: (setting: string, lowest: number, highest: number, otherwise: number): number => {
+      const value = text(setting, (given) =>
+        /^\d{1,9}$/.test(given) && Number(given) >= lowest && Number(given) <= highest
+          ? undefined
+          : `must be a whole number from ${lowest} to ${highest}`,
+      );
+      return value === undefined ? otherwise : Number(value);
+    },
+    pattern: (setting: string): RegExp | undefined => {
+      const value = text(setting, (given) => {
+        try {
+          return void new RegExp(`^(?:${given})$`, "u");
+        } catch {
+          return "is not a regular expression";
+        }
+      });
+      return value === undefined ? undefined : new RegExp(`^(?:${value})$`, "u");
+    },
+    prompt: (setting: "ALERT_TITLE" | "ALERT_BODY", otherwise: string): PromptText => {
+      const plain = text(setting, promptFault);
+      const locKey = text(`${setting}_LOC_KEY`, promptFault);
+      if (plain !== undefined && locKey !== undefined)
+        faults.push({ setting: `${setting}_LOC_KEY`, fault: `stands beside ${setting}; keep one` });
+      return locKey === undefined ? { text: plain ?? otherwise } : { locKey };
+    },
+  };
+}
+
+// The push services take 4 KB in all.
+const promptFault: Check = (text) => (text.length <= 200 ? undefined : "must be at most 200 characters");
+
+function toList(text: string | undefined): readonly string[] | undefined {
+  return text?.split(",").map((item) => item.trim());
+}

@@ -1,0 +1,134 @@
+// The keys in use: one root key, from which every purpose has a key of its own, and one data key for each expiry
+// day. They lie wrapped in the store; unwrapped they live in memory for an hour at most. I/O through what is
+// handed in.
+import { createHmac, createSecretKey, hkdfSync, type KeyObject, randomBytes } from "node:crypto";
+import type { Clock } from "../clock.ts";
+import { type Day, toDayName } from "../id.ts";
+import { withDeadline } from "../deadline.ts";
+import type { KeyWrapper, WrappedKey } from "./kek.ts";
+
+/** What the keyring needs of storage. */
+export interface KeyRows {
+  readonly readKey: (
+    kind: "root" | "day",
+    name: string,
+    signal: AbortSignal,
+  ) => Promise<WrappedKey | undefined>;
+  /** Inserts if absent, and answers what stands there then: of many who insert at once, one wins for all. */
+  readonly insertKey: (
+    kind: "root" | "day",
+    name: string,
+    key: WrappedKey,
+    signal: AbortSignal,
+  ) => Promise<WrappedKey>;
+}
+
+/** Made from the root key, each for one purpose (HKDF, RFC 5869). */
+export interface PurposeKeys {
+  /** What stands for a user in rows and tags: cannot be confirmed by guessing, needs no escaping. */
+  readonly toRecipientKey: (userId: string) => RecipientKey;
+  /** What stands for a device's address: 32 bytes in lower-case hexadecimal. */
+  readonly toChannelKey: (platform: string, address: string) => ChannelKey;
+  /** What a topic is on the wire: 32 base64url characters (RFC 8030 §5.4), meaningless outside. */
+  readonly toWireTopic: (topic: string) => string;
+  /** Seals push channels. */
+  readonly channelSealingKey: KeyObject;
+}
+
+export type RecipientKey = string & { readonly __brand: "RecipientKey" };
+export type ChannelKey = string & { readonly __brand: "ChannelKey" };
+
+export interface Keyring {
+  readonly purposes: (signal: AbortSignal) => Promise<PurposeKeys>;
+  /** The data key of a day, made if it is not there yet. Not to be asked of a day before today. */
+  readonly makeDayKey: (day: Day, signal: AbortSignal) => Promise<KeyObject>;
+  /** The data key of a day, if there is one. */
+  readonly findDayKey: (day: Day, signal: AbortSignal) => Promise<KeyObject | undefined>;
+}
+
+export interface KeyringOptions {
+  readonly rows: KeyRows;
+  readonly wrapper: KeyWrapper;
+  readonly clock: Clock;
+}
+
+const CACHE_MS = 3_600_000;
+const LOAD_TIMEOUT_MS = 4_000;
+const ROOT_NAME = "v1";
+
+export function createKeyring({ rows, wrapper, clock }: KeyringOptions): Keyring {
+  const load = async (kind: "root" | "day", name: string, make: boolean): Promise<KeyObject | undefined> => {
+    const signal = AbortSignal.timeout(LOAD_TIMEOUT_MS);
+    let stored = await rows.readKey(kind, name, signal);
+    if (stored === undefined && make)
+      stored = await rows.insertKey(kind, name, await wrapper.wrap(randomBytes(32), signal), signal);
+    return stored && createSecretKey(await wrapper.unwrap(stored, signal));
+  };
+  const root = createCache<PurposeKeys>(clock);
+  const days = createCache<KeyObject>(clock);
+
+  return {
+    purposes: async (signal) => {
+      const loadRoot = async () => {
+        const key = await load("root", ROOT_NAME, true);
+        return key && toPurposeKeys(key);
+      };
+      return orThrow(await root(ROOT_NAME, loadRoot, signal));
+    },
+    makeDayKey: async (day, signal) => {
+      const name = toDayName(day);
+      const make = () => load("day", name, true);
+      // The first may have joined the load of a reader, who makes no key.
+      return orThrow((await days(name, make, signal)) ?? (await days(name, make, signal)));
+    },
+    findDayKey: (day, signal) => {
+      const name = toDayName(day);
+      return days(name, () => load("day", name, false), signal);
+    },
+  };
+}
+
+function orThrow<T>(key: T | undefined): T {
+  if (key === undefined) throw new Error("a key that was just made is missing");
+  return key;
+}
+
+/**
+ * Keeps what was loaded for an hour. Callers who ask for the same thing at once share one load, which runs under
+ * a deadline of its own, so that one caller who gives up does not end it for the others. What is not there, and
+ * what failed, is not kept.
+ */
+function createCache<T>(clock: Clock) {
+  const entries = new Map<string, { readonly value: Promise<T | undefined>; readonly atMs: number }>();
+  return (name: string, load: () => Promise<T | undefined>, signal: AbortSignal): Promise<T | undefined> => {
+    const nowMs = clock.uncorrectedMs();
+    for (const [key, { atMs }] of entries) if (nowMs - atMs > CACHE_MS || nowMs < atMs) entries.delete(key);
+    const kept = entries.get(name);
+    if (kept !== undefined) return withDeadline(kept.value, signal);
+    const entry = { value: load(), atMs: nowMs };
+    entries.set(name, entry);
+    const forget = () => {
+      if (entries.get(name) === entry) entries.delete(name);
+    };
+    entry.value.then((value) => {
+      if (value === undefined) forget();
+    }, forget);
+    return withDeadline(entry.value, signal);
+  };
+}
+
+function toPurposeKeys(root: KeyObject): PurposeKeys {
+  const derive = (purpose: string) =>
+    createSecretKey(Buffer.from(hkdfSync("sha256", root, Buffer.alloc(0), `sp1 ${purpose}`, 32)));
+  const recipientsKey = derive("recipient keys");
+  const channelsKey = derive("channel keys");
+  const topicsKey = derive("topics on the wire");
+  const hmac = (key: KeyObject, text: string) => createHmac("sha256", key).update(text, "utf8");
+  return {
+    toRecipientKey: (userId) => hmac(recipientsKey, userId).digest("base64url") as RecipientKey,
+    toChannelKey: (platform, address) =>
+      hmac(channelsKey, `${platform}\0${address}`).digest("hex") as ChannelKey,
+    toWireTopic: (topic) => hmac(topicsKey, topic).digest().subarray(0, 24).toString("base64url"),
+    channelSealingKey: derive("sealed push channels"),
+  };
+}

@@ -1,0 +1,50 @@
+// Notification IDs: what they hold, how they are made and read. No I/O but the system's random source.
+//
+// 160 bits in 32 characters of Crockford's base32: a zero bit (set is reserved) · the expiry day (15 bits, days
+// since 1970) · the creation time, inverted so that newer sorts first (48 bits, ms) · 96 random bits. Opaque to
+// callers; the day lets a read go straight to the one table that can hold the row.
+import { randomBytes } from "node:crypto";
+import { z } from "zod";
+
+const ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+const MAX_CREATED_MS = 2 ** 48 - 1;
+export const DAY_MS = 86_400_000;
+
+/** The ID of a notification, as it stands in URLs, rows and push messages. */
+export const NotificationId = z
+  .string()
+  .regex(/^[0-9A-F][0-9A-HJKMNP-TV-Z]{31}$/) // the first bit is zero
+  .brand<"NotificationId">();
+export type NotificationId = z.infer<typeof NotificationId>;
+
+/** A day as days since 1970-01-01 UTC; a notification's is the day it expires on. */
+export type Day = number;
+
+export function toDay(at: Date): Day {
+  return Math.floor(at.getTime() / DAY_MS);
+}
+
+/** `YYYYMMDD`, as in the names of tables. */
+export function toDayName(day: Day): string {
+  return new Date(day * DAY_MS).toISOString().slice(0, 10).replaceAll("-", "");
+}
+
+export function createNotificationId(
+  createdAt: Date,
+  expiresAt: Date,
+  random: (bytes: number) => Uint8Array = randomBytes,
+): NotificationId {
+  const high = (BigInt(toDay(expiresAt)) << 48n) | BigInt(MAX_CREATED_MS - createdAt.getTime());
+  let bits = high << 96n;
+  for (const [i, byte] of random(12).entries()) bits |= BigInt(byte) << BigInt(88 - 8 * i);
+  let text = "";
+  for (let shift = 155n; shift >= 0n; shift -= 5n) text += ALPHABET.charAt(Number((bits >> shift) & 31n));
+  return NotificationId.parse(text);
+}
+
+/** The expiry day in an ID: its first 16 bits, less the reserved one. */
+export function toExpiryDay(id: NotificationId): Day {
+  let bits = 0;
+  for (const character of id.slice(0, 4)) bits = bits * 32 + ALPHABET.indexOf(character);
+  return Math.floor(bits / 16);
+}

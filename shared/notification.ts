@@ -1,0 +1,131 @@
+// The domain's things: what a back end and a device may ask for, parsed at the edge; inside, the type is the
+// proof. No I/O.
+import { z } from "zod";
+import { MAX_TTL_SECONDS, MIN_TTL_SECONDS } from "./config.ts";
+import { toUserId } from "./userId.ts";
+
+/** Recipients of one sendSecure call. */
+export const MAX_RECIPIENTS = 100;
+/** Recipients × bytes of the payload: what one call may write. */
+export const MAX_WRITTEN_BYTES = 8 * 1024 * 1024;
+
+/** A user id in its folded form (userId.ts): 1–256 visible ASCII characters. */
+export const UserId = z
+  .string()
+  .transform((text, context) => {
+    const userId = toUserId(text);
+    if (userId !== undefined) return userId;
+    context.addIssue({ code: "custom", message: "must be 1 to 256 visible ASCII characters" });
+    return z.NEVER;
+  })
+  .brand<"UserId">();
+export type UserId = z.infer<typeof UserId>;
+
+/** RFC 8030 §5.3 */
+export const Urgency = z.enum(["very-low", "low", "normal", "high"]);
+export type Urgency = z.infer<typeof Urgency>;
+
+/** `alert`: generic text that the app may replace; `silent`: a background wake. */
+export const Display = z.enum(["alert", "silent"]);
+export type Display = z.infer<typeof Display>;
+
+/** RFC 8030 §5.4. Collapses undelivered pushes; leaves the service only as a keyed hash. */
+export const Topic = z.string().regex(/^[A-Za-z0-9_-]{1,32}$/, "must be 1 to 32 of A-Z a-z 0-9 _ -");
+
+/**
+ * What sendSecure takes. `payload` is any JSON value; its source text is kept beside the parsed body (json.ts),
+ * so here it only has to be there.
+ */
+export const SendRequest = z.strictObject({
+  to: z.union([UserId.transform((user) => [user]), z.array(UserId).min(1).max(MAX_RECIPIENTS)]),
+  payload: z.unknown().refine((value) => value !== undefined, "is missing"),
+  ttl: z.int().min(MIN_TTL_SECONDS).max(MAX_TTL_SECONDS).optional(), // seconds
+  urgency: Urgency.default("normal"),
+  topic: Topic.optional(),
+  display: Display.optional(),
+});
+export type SendRequest = z.infer<typeof SendRequest>;
+
+/** The id that a device gives itself; it stands inside its user's partition. */
+export const InstallationId = z
+  .string()
+  .regex(/^[A-Za-z0-9._-]{1,64}$/)
+  .brand<"InstallationId">();
+export type InstallationId = z.infer<typeof InstallationId>;
+
+/** Platforms by the hub's installation names; `browser` is served by the hub or by Web Push directly. */
+export const PLATFORMS = ["apns", "fcmv1", "wns", "adm", "xiaomi", "browser", "mpns"] as const;
+export type Platform = (typeof PLATFORMS)[number];
+
+/** A browser's push subscription; every member is a secret (the endpoint is a credential by itself). */
+export interface Subscription {
+  readonly endpoint: string;
+  readonly p256dh: string;
+  readonly authSecret: string;
+}
+
+/** The device's address at its push service: a token, a channel URI, or a browser's subscription. */
+export type PushChannel = string | Subscription;
+
+/** What registerInstallation takes: device tokens for apps, a channel URI for WNS, a subscription for browsers. */
+export const InstallationRequest = z.discriminatedUnion("platform", [
+  z.strictObject({
+    platform: z.literal("apns"),
+    // APNs device tokens are hexadecimal; their length may change (Apple's documentation), so it is only bounded.
+    pushChannel: z
+      .string()
+      .max(512)
+      .regex(/^(?:[0-9A-Fa-f]{2})+$/, "must be a device token in hexadecimal"),
+  }),
+  z.strictObject({ platform: z.enum(["fcmv1", "adm", "xiaomi"]), pushChannel: token() }),
+  z.strictObject({ platform: z.enum(["wns", "mpns"]), pushChannel: channelUri() }),
+  z.strictObject({
+    platform: z.literal("browser"),
+    pushChannel: z
+      .strictObject({ endpoint: channelUri(), p256dh: applicationKey(65), auth: applicationKey(16) })
+      .transform(({ endpoint, p256dh, auth }): Subscription => ({ endpoint, p256dh, authSecret: auth })),
+  }),
+]);
+export type InstallationRequest = z.infer<typeof InstallationRequest>;
+
+function token() {
+  return z
+    .string()
+    .max(2048)
+    .regex(/^[\x21-\x7e]+$/, "must be visible ASCII characters");
+}
+
+/** https, no user information, no fragment, and written as the parser writes it (R130, R131). */
+function channelUri() {
+  return z
+    .string()
+    .max(2048)
+    .refine((text) => {
+      const url = URL.parse(text);
+      return (
+        url?.protocol === "https:" &&
+        url.username === "" &&
+        url.password === "" &&
+        !text.includes("#") &&
+        url.href.toLowerCase() ===
+          (url.pathname === "/" && !text.endsWith("/") ? `${text}/` : text).toLowerCase()
+      );
+    }, "must be a normalised https URL without user information or fragment");
+}
+
+/** Canonical base64url of so many bytes. */
+function applicationKey(bytes: number) {
+  return z.string().refine((text) => {
+    const decoded = Buffer.from(text, "base64url");
+    return decoded.length === bytes && decoded.toString("base64url") === text;
+  }, `must be ${bytes} bytes in base64url`);
+}
+
+/** What a push came to, over the devices of one recipient or over several recipients. */
+export type PushStatus = "accepted" | "pending" | "failed" | "no-devices";
+
+/** The most telling status of several recipients: design.md, "sendSecure request". */
+export function toPushStatus(statuses: readonly PushStatus[]): PushStatus {
+  const order = ["pending", "failed", "accepted"] as const;
+  return order.find((status) => statuses.includes(status)) ?? "no-devices";
+}

@@ -1,0 +1,284 @@
+// Azure Notification Hubs: native sends to tags that the service made itself, direct sends, installations. The SDK
+// reads the connection string and makes the SAS tokens (REST reference: "Common concepts").
+import {
+  type AppleNotification,
+  type BrowserPushChannel,
+  createAdmNotification,
+  createAppleNotification,
+  createBrowserNotification,
+  createFcmV1Notification,
+  createWindowsRawNotification,
+  createXiaomiNotification,
+  type Installation,
+  type Notification,
+} from "@azure/notification-hubs/models";
+import {
+  createClientContext,
+  createOrUpdateInstallation,
+  deleteInstallation,
+  type NotificationHubsClientContext,
+  sendNotification,
+} from "@azure/notification-hubs/api";
+import type { Clock } from "../clock.ts";
+import { isLoopback, type Prompt, type PromptText } from "../config.ts";
+import type { RecipientKey } from "../crypto/keyring.ts";
+import type { Platform, PushChannel } from "../notification.ts";
+import type { Secret } from "../secret.ts";
+import { type HubSender, MAX_RECIPIENTS_PER_PUSH, type PushMessage, type PushOutcome } from "./sender.ts";
+
+export interface HubOptions {
+  readonly connectionString: Secret<string>;
+  readonly hubName: string;
+  readonly prompt: Prompt;
+  readonly allowLoopback: boolean;
+  readonly clock: Clock;
+}
+
+/** The hub also knows MPNS, but its SDK has no send for it. */
+const HUB_PLATFORMS = ["apns", "fcmv1", "wns", "adm", "xiaomi", "browser"] as const;
+type HubPlatform = (typeof HUB_PLATFORMS)[number];
+
+const DEFAULT_RETRY_AFTER_SECONDS = 10;
+
+/** @throws Error, without the text of the setting, when the connection string is not one or is not https. */
+export function createHubSender(options: HubOptions): HubSender {
+  const { clock, prompt } = options;
+  const context = connect(options);
+
+  async function push(
+    platform: Platform,
+    message: PushMessage,
+    signal: AbortSignal,
+    target: { readonly tagExpression: string } | { readonly deviceHandle: string | BrowserPushChannel },
+  ): Promise<PushOutcome> {
+    const notification = toHubNotification(parseHubPlatform(platform), message, prompt, clock.now());
+    // Only what `target` holds may stand in the options: the SDK takes a property that is there but undefined
+    // for the tag "undefined", and no target at all for a broadcast.
+    return call(clock, async () => {
+      const answer = await sendNotification(context, notification, { ...target, abortSignal: signal });
+      return answer.trackingId === undefined ? {} : { trackingId: answer.trackingId };
+    });
+  }
+
+  return {
+    platforms: HUB_PLATFORMS,
+    // async, so that a refused target rejects rather than throws
+    pushToRecipients: async (platform, recipients, message, signal) =>
+      push(platform, message, signal, { tagExpression: toTagExpression(recipients) }),
+    pushToDevice: async (platform, channel, message, signal) =>
+      push(platform, message, signal, { deviceHandle: toDeviceHandle(channel) }),
+    putInstallation: ({ channelKey, recipientKey, platform, channel, expiresAt }, signal) => {
+      const installation = {
+        installationId: channelKey,
+        platform: parseHubPlatform(platform),
+        pushChannel: toHubChannel(channel),
+        tags: [toTag(recipientKey)],
+        expirationTime: expiresAt.toISOString(),
+      } as Installation; // the SDK's union cannot follow platform and channel varying together
+      return call(clock, async () => {
+        await createOrUpdateInstallation(context, installation, { abortSignal: signal });
+        return {};
+      });
+    },
+    deleteInstallation: async (channelKey, signal) => {
+      const outcome = await call(clock, async () => {
+        await deleteInstallation(context, channelKey, { abortSignal: signal });
+        return {};
+      });
+      return outcome.kind === "credentials" && outcome.status === 404 ? { kind: "accepted" } : outcome;
+    },
+  };
+}
+
+function connect({ connectionString, hubName, allowLoopback }: HubOptions): NotificationHubsClientContext {
+  let context: NotificationHubsClientContext;
+  try {
+    context = createClientContext(connectionString.reveal(), hubName, {
+      // One try: the callers repeat what failed, with the hub's own Retry-After in view.
+      retryOptions: { maxRetries: 0 },
+      redirectOptions: { maxRetries: 0 },
+      additionalPolicies: allowLoopback ? [{ policy: allowPlainHttpToLoopback, position: "perCall" }] : [],
+    });
+  } catch {
+    throw new Error("NOTIFICATION_HUB_CONNECTION_STRING: is not a hub's connection string");
+  }
+  const url = context.requestUrl();
+  if (url.protocol !== "https:" && !(allowLoopback && url.protocol === "http:" && isLoopback(url)))
+    throw new Error("NOTIFICATION_HUB_CONNECTION_STRING: must hold an sb:// or https:// endpoint");
+  // The SDK accepts an endpoint alone and fails at the first call.
+  if (!/SharedAccessKey=[^;]/.test(connectionString.reveal()))
+    throw new Error("NOTIFICATION_HUB_CONNECTION_STRING: holds no SharedAccessKey");
+  return context;
+}
+
+type Policy = NonNullable<
+  NonNullable<Parameters<typeof createClientContext>[2]>["additionalPolicies"]
+>[number]["policy"];
+
+/** The client option of that name has no effect in SDK 2.1.0; the request's does. */
+const allowPlainHttpToLoopback: Policy = {
+  name: "allowPlainHttpToLoopback",
+  sendRequest: (request, next) => {
+    const url = URL.parse(request.url);
+    if (url !== null && isLoopback(url)) request.allowInsecureConnection = true;
+    return next(request);
+  },
+};
+
+function parseHubPlatform(platform: Platform): HubPlatform {
+  const known = HUB_PLATFORMS.find((served) => served === platform);
+  if (known === undefined) throw new Error(`the hub does not serve ${platform}`);
+  return known;
+}
+
+/** A tag may hold letters, digits and _ @ # . : - (REST reference: tags), which base64url keeps to. */
+function toTag(recipientKey: RecipientKey): string {
+  if (!/^[A-Za-z0-9_-]{43}$/.test(recipientKey)) throw new Error("not a recipient key");
+  return `user:${recipientKey}`;
+}
+
+/** One tag, or an OR of at most 20. Nobody is an error: without a target the hub would push to everybody. */
+function toTagExpression(recipients: readonly RecipientKey[]): string {
+  if (recipients.length < 1 || recipients.length > MAX_RECIPIENTS_PER_PUSH)
+    throw new Error("a push needs 1 to 20 recipients");
+  return recipients.map(toTag).join(" || ");
+}
+
+function toDeviceHandle(channel: PushChannel): string | BrowserPushChannel {
+  const handle = toHubChannel(channel);
+  if (handle === "") throw new Error("a direct push needs a push channel");
+  return handle;
+}
+
+function toHubChannel(channel: PushChannel): string | BrowserPushChannel {
+  if (typeof channel === "string") return channel;
+  return { endpoint: channel.endpoint, p256dh: channel.p256dh, auth: channel.authSecret };
+}
+
+/** The body and headers of each platform (design: "What goes over the push networks"). */
+function toHubNotification(
+  platform: HubPlatform,
+  message: PushMessage,
+  prompt: Prompt,
+  now: Date,
+): Notification {
+  const secureId = message.notificationId;
+  const ttlSeconds = Math.max(1, Math.floor((message.expiresAt.getTime() - now.getTime()) / 1000));
+  const isUrgent = message.urgency === "high";
+  switch (platform) {
+    case "apns":
+      return toAppleNotification(message, prompt);
+    case "fcmv1":
+      return createFcmV1Notification({
+        // The SDK's type for this body lacks the wrapper that the service needs, and does not add it either.
+        body: JSON.stringify({
+          message: {
+            data: { secureId },
+            android: {
+              priority: isUrgent ? "HIGH" : "NORMAL",
+              ttl: `${ttlSeconds}s`,
+              ...(message.wireTopic === undefined ? {} : { collapse_key: message.wireTopic }),
+            },
+          },
+        }),
+      });
+    case "wns":
+      return createWindowsRawNotification({
+        body: secureId,
+        headers: {
+          "X-WNS-Type": "wns/raw",
+          "X-WNS-TTL": String(ttlSeconds),
+          "X-WNS-Cache-Policy": "cache", // kept for a device that is offline
+        },
+      });
+    case "adm":
+      return createAdmNotification({
+        body: {
+          data: { secureId },
+          expiresAfter: ttlSeconds,
+          priority: isUrgent ? "high" : "normal",
+          ...(message.wireTopic === undefined ? {} : { consolidationKey: message.wireTopic }),
+        },
+      });
+    case "xiaomi":
+      return createXiaomiNotification({ body: { data: { secureId } } });
+    case "browser":
+      return createBrowserNotification({ body: { secureId } });
+  }
+}
+
+function toAppleNotification(message: PushMessage, prompt: Prompt): AppleNotification {
+  const secureId = message.notificationId;
+  const isSilent = message.display === "silent";
+  const aps = isSilent ? { "content-available": 1 } : { alert: toAppleAlert(prompt), "mutable-content": 1 };
+  // A background push must have priority 5 (Apple: "Sending notification requests to APNs").
+  const isImmediate = !isSilent && (message.urgency === "normal" || message.urgency === "high");
+  return createAppleNotification({
+    body: { aps, secureId },
+    headers: {
+      "apns-push-type": isSilent ? "background" : "alert",
+      "apns-priority": isImmediate ? "10" : "5",
+      "apns-expiration": String(Math.floor(message.expiresAt.getTime() / 1000)),
+      // Without a topic the ID, so that a push that was repeated replaces itself.
+      "apns-collapse-id": message.wireTopic ?? secureId,
+    },
+  });
+}
+
+function toAppleAlert({ title, body }: Prompt): Readonly<Record<string, string>> {
+  const entry = (name: string, locName: string, text: PromptText) =>
+    "text" in text ? { [name]: text.text } : { [locName]: text.locKey };
+  return { ...entry("title", "title-loc-key", title), ...entry("body", "loc-key", body) };
+}
+
+/** Runs one call of the hub; whatever it comes to is an outcome, but for an abort, which throws. */
+async function call(
+  clock: Clock,
+  operation: () => Promise<{ readonly trackingId?: string }>,
+): Promise<PushOutcome> {
+  try {
+    return { kind: "accepted", ...(await operation()) };
+  } catch (error) {
+    return toOutcome(error, clock.now());
+  }
+}
+
+function toOutcome(error: unknown, now: Date): PushOutcome {
+  const { statusCode: status, response, code, name } = toRestError(error);
+  if (status === undefined) {
+    if (name === "AbortError") return { kind: "transient", cause: "timeout" };
+    // Transport errors have a code; anything else did not come from the network and is a bug.
+    if (typeof code !== "string") throw error;
+    return { kind: "transient", cause: code };
+  }
+  const retryAfter = response?.headers.get("retry-after");
+  // 403 with Retry-After is a quota of older api-versions, without it a right that is missing.
+  if (status === 429 || ((status === 503 || status === 403) && retryAfter !== undefined))
+    return { kind: "throttled", retryAfterSeconds: parseRetryAfter(retryAfter, now) };
+  // 404: there is no such hub. Never "gone": the hub takes sends in a queue and says nothing of devices here.
+  if (status === 401 || status === 403 || status === 404) return { kind: "credentials", status };
+  if (status === 408 || status === 425 || status >= 500 || status < 400)
+    return { kind: "transient", cause: `status ${status}` };
+  return { kind: "message", status };
+}
+
+interface RestErrorShape {
+  readonly statusCode?: number;
+  readonly code?: unknown;
+  readonly name?: string;
+  readonly response?: { readonly headers: { readonly get: (name: string) => string | undefined } };
+}
+
+function toRestError(error: unknown): RestErrorShape {
+  return typeof error === "object" && error !== null ? error : {};
+}
+
+const MAX_RETRY_AFTER_SECONDS = 3600;
+
+/** RFC 9110 §10.2.3: seconds or a date; what is absurd is capped, what is unreadable gets the default. */
+function parseRetryAfter(text: string | undefined, now: Date): number {
+  if (text === undefined) return DEFAULT_RETRY_AFTER_SECONDS;
+  const seconds = /^\d+$/.test(text) ? Number(text) : (Date.parse(text) - now.getTime()) / 1000;
+  if (Number.isNaN(seconds)) return DEFAULT_RETRY_AFTER_SECONDS;
+  return Math.min(Math.max(Math.ceil(seconds), 1), MAX_RETRY_AFTER_SECONDS);
+}

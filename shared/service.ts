@@ -1,0 +1,246 @@
+// The use cases. It sees only the seams: storage, keys, the hub, the clock.
+import type { Clock } from "./clock.ts";
+import { type Limits, MAX_TTL_SECONDS, type Prompt } from "./config.ts";
+import type { Keyring, PurposeKeys, RecipientKey } from "./crypto/keyring.ts";
+import { open, seal, toContext } from "./crypto/seal.ts";
+import { both, mapBounded } from "./deadline.ts";
+import { type PushResult, pushAll, toPushes } from "./fanOut.ts";
+import { createNotificationId, DAY_MS, type NotificationId, toDay, toExpiryDay } from "./id.ts";
+import { createInstallations, type Installations } from "./installations.ts";
+import type { Log } from "./log.ts";
+import {
+  MAX_WRITTEN_BYTES,
+  type PushStatus,
+  type SendRequest,
+  toPushStatus,
+  type UserId,
+} from "./notification.ts";
+import type { Failure } from "./problem.ts";
+import { reportOutcome, toFailure } from "./push/outcome.ts";
+import type { HubSender, PushMessage } from "./push/sender.ts";
+import { err, ok, type Result } from "./result.ts";
+import { Secret } from "./secret.ts";
+import type { Store } from "./store/store.ts";
+
+export interface Sent {
+  readonly id: NotificationId;
+  readonly createdAt: Date;
+  readonly expiresAt: Date;
+  readonly push: PushStatus;
+}
+
+export interface Fetched {
+  readonly id: NotificationId;
+  /** JSON text, as it was given to sendSecure. */
+  readonly payload: Secret<string>;
+  readonly createdAt: Date;
+  readonly expiresAt: Date;
+  readonly read: boolean;
+}
+
+export interface Service extends Pick<Installations, "register" | "remove"> {
+  /**
+   * Stores the payload for every recipient and pushes its ID. `payload` is JSON text.
+   * A failure means that nothing is promised; what was written is taken back.
+   */
+  readonly send: (
+    request: SendRequest,
+    payload: Secret<string>,
+    log: Log,
+    signal: AbortSignal,
+  ) => Promise<Result<Sent, Failure>>;
+  /** A notification of this user that has not expired; the first time, the fetch is recorded. */
+  readonly get: (
+    id: NotificationId,
+    userId: UserId,
+    log: Log,
+    signal: AbortSignal,
+  ) => Promise<Result<Fetched, Failure>>;
+  /** Whether the service can do its work now. The answer is up to ten seconds old. */
+  readonly isHealthy: (log: Log, signal: AbortSignal) => Promise<boolean>;
+}
+
+export interface ServiceOptions {
+  readonly store: Store;
+  readonly keyring: Keyring;
+  readonly hub: HubSender;
+  readonly clock: Clock;
+  readonly limits: Limits;
+  readonly prompt: Prompt;
+}
+
+const MAX_PARALLEL_WRITES = 16;
+const TAKE_BACK_TIMEOUT_MS = 1_000;
+const HEALTH_KEPT_MS = 10_000;
+
+export function createService(options: ServiceOptions): Service {
+  const { store, keyring, hub, clock, limits, prompt } = options;
+  const installations = createInstallations(options);
+  let health: { readonly atMs: number; readonly isHealthy: Promise<boolean> } | undefined;
+
+  async function writeRows(
+    request: SendRequest,
+    payload: Secret<string>,
+    recipients: readonly RecipientKey[],
+    { id, createdAt, expiresAt }: Omit<Sent, "push">,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const dayKey = await keyring.makeDayKey(toExpiryDay(id), signal);
+    const plain = Buffer.from(payload.reveal(), "utf8");
+    await mapBounded(recipients, MAX_PARALLEL_WRITES, (recipientKey) =>
+      store.insertNotification(
+        {
+          recipientKey,
+          id,
+          sealed: seal(dayKey, toPayloadContext(recipientKey, id, expiresAt), plain),
+          createdAt,
+          expiresAt,
+          urgency: request.urgency,
+          display: request.display ?? prompt.defaultDisplay,
+        },
+        signal,
+      ),
+    );
+  }
+
+  /** What a failed call leaves behind nobody may fetch: its ID was not promised to anyone. */
+  async function takeBack(recipients: readonly RecipientKey[], id: NotificationId, log: Log): Promise<void> {
+    const signal = AbortSignal.timeout(TAKE_BACK_TIMEOUT_MS);
+    try {
+      await mapBounded(recipients, MAX_PARALLEL_WRITES, (recipientKey) =>
+        store.takeBackNotification(recipientKey, id, signal),
+      );
+    } catch {
+      log.warn("take_back_failed", { notificationId: id }); // it expires by itself
+    }
+  }
+
+  function fault(request: SendRequest, payloadBytes: number, recipients: number): Failure | undefined {
+    const pattern = limits.userIdPattern;
+    if (pattern !== undefined && !request.to.every((userId) => pattern.test(userId)))
+      return { reason: "body_invalid", detail: "to: a user id is not of the form used here" };
+    if (payloadBytes > limits.maxPayloadBytes) return { reason: "payload_too_large" };
+    if (recipients * payloadBytes > MAX_WRITTEN_BYTES) return { reason: "payload_too_large" };
+    return undefined;
+  }
+
+  return {
+    register: installations.register,
+    remove: installations.remove,
+
+    send: async (request, payload, log, signal) => {
+      const userIds = [...new Set(request.to)]; // duplicates count once
+      const failure = fault(request, Buffer.byteLength(payload.reveal(), "utf8"), userIds.length);
+      if (failure !== undefined) return err(failure);
+
+      const purposes = await keyring.purposes(signal);
+      const recipients = userIds.map((userId) => purposes.toRecipientKey(userId));
+      const createdAt = clock.now();
+      const expiresAt = new Date(createdAt.getTime() + (request.ttl ?? limits.defaultTtlSeconds) * 1000);
+      const id = createNotificationId(createdAt, expiresAt);
+      const sent = { id, createdAt, expiresAt };
+
+      try {
+        const [devices] = await both(
+          mapBounded(recipients, MAX_PARALLEL_WRITES, async (recipientKey) => ({
+            recipientKey,
+            devices: await installations.listDevices(recipientKey, signal),
+          })),
+          writeRows(request, payload, recipients, sent, signal),
+        );
+        const message = toPushMessage(request, sent, purposes, prompt);
+        const results = await pushAll(hub, toPushes(devices, clock.now()), message, signal);
+        for (const { outcome, platform } of results)
+          reportOutcome(log.with({ notificationId: id, platform }), outcome, "pushed");
+        const unfinished = results
+          .map(({ outcome }) => toFailure(outcome))
+          .find((found) => found !== undefined);
+        if (unfinished !== undefined) {
+          await takeBack(recipients, id, log);
+          return err(unfinished);
+        }
+        const statuses = await mapBounded(recipients, MAX_PARALLEL_WRITES, async (recipientKey) => {
+          const status = toRecipientStatus(recipientKey, results);
+          if (status === "failed" || status === "no-devices")
+            await store.markPush(recipientKey, id, status, signal);
+          return status;
+        });
+        const push = toPushStatus(statuses);
+        log.info("sent", { notificationId: id, recipients: recipients.length, push });
+        return ok({ ...sent, push });
+      } catch (error) {
+        await takeBack(recipients, id, log);
+        throw error;
+      }
+    },
+
+    get: async (id, userId, log, signal) => {
+      const unknown = err({ reason: "notification_unknown" } as const);
+      const now = clock.latest();
+      const day = toExpiryDay(id);
+      // Over, or later than anything could be: no row can stand there, and no storage is asked.
+      if (day < toDay(now) || day > toDay(now) + (MAX_TTL_SECONDS * 1000) / DAY_MS + 1) return unknown;
+      const recipientKey = (await keyring.purposes(signal)).toRecipientKey(userId);
+      const found = await store.readNotification(recipientKey, id, signal);
+      if (found === undefined) return unknown;
+      const { sealed, createdAt, expiresAt, readAt } = found.value;
+      if (expiresAt <= clock.latest()) return unknown;
+      const dayKey = await keyring.findDayKey(day, signal);
+      const plain = dayKey && open(dayKey, toPayloadContext(recipientKey, id, expiresAt), sealed);
+      if (plain === undefined) {
+        // Damaged, or moved here from elsewhere: never served.
+        log.error("payload_unreadable", { notificationId: id, hasKey: dayKey !== undefined });
+        return unknown;
+      }
+      await store.markFetched(found, clock.now(), signal);
+      log.info("fetched", { notificationId: id });
+      const payload = new Secret(plain.toString("utf8"));
+      return ok({ id, payload, createdAt, expiresAt, read: readAt !== undefined });
+    },
+
+    isHealthy: (log, signal) => {
+      const nowMs = clock.uncorrectedMs();
+      if (health === undefined || nowMs - health.atMs >= HEALTH_KEPT_MS || nowMs < health.atMs) {
+        const isHealthy = store.ping(signal).then(
+          () => true,
+          (error: unknown) => {
+            log.error("unhealthy", {
+              dependency: "store",
+              cause: error instanceof Error ? error.message : "",
+            });
+            return false;
+          },
+        );
+        health = { atMs: nowMs, isHealthy };
+      }
+      return health.isHealthy;
+    },
+  };
+}
+
+/** What a payload is bound to: a row that is copied elsewhere, or given a later expiry, does not open. */
+function toPayloadContext(recipientKey: RecipientKey, id: NotificationId, expiresAt: Date): Buffer {
+  return toContext(recipientKey, id, String(expiresAt.getTime()));
+}
+
+function toPushMessage(
+  { urgency, display, topic }: SendRequest,
+  { id, expiresAt }: Omit<Sent, "push">,
+  purposes: PurposeKeys,
+  prompt: Prompt,
+): PushMessage {
+  return {
+    notificationId: id,
+    expiresAt,
+    urgency,
+    display: display ?? prompt.defaultDisplay,
+    ...(topic === undefined ? {} : { wireTopic: purposes.toWireTopic(topic) }),
+  };
+}
+
+/** Of one recipient's devices: accepted wherever one push was, else failed, else there were none. */
+function toRecipientStatus(recipientKey: RecipientKey, results: readonly PushResult[]): PushStatus {
+  const own = results.filter((result) => result.recipients.includes(recipientKey));
+  if (own.some((result) => result.outcome.kind === "accepted")) return "accepted";
+  return own.length > 0 ? "failed" : "no-devices";
+}

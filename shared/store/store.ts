@@ -1,0 +1,123 @@
+// What the service needs of storage. No SDK here; table.ts and tableStore.ts stand behind it.
+import type { ChannelKey, KeyRows, RecipientKey } from "../crypto/keyring.ts";
+import type { Display, InstallationId, Platform, Urgency } from "../notification.ts";
+import type { NotificationId } from "../id.ts";
+
+/** A payload row as it is written: sealed before it comes here. */
+export interface NotificationRow {
+  readonly recipientKey: RecipientKey;
+  readonly id: NotificationId;
+  readonly sealed: Uint8Array;
+  readonly createdAt: Date;
+  readonly expiresAt: Date;
+  readonly urgency: Urgency;
+  readonly display: Display;
+}
+
+/** How a recipient's push ended, where it was not simply accepted. */
+export type PushMark = "failed" | "no-devices";
+
+export interface StoredNotification extends NotificationRow {
+  readonly fetchedAt?: Date;
+  readonly readAt?: Date;
+  readonly push?: PushMark;
+}
+
+export interface InstallationRow {
+  readonly recipientKey: RecipientKey;
+  readonly installationId: InstallationId;
+  readonly platform: Platform;
+  readonly channelKey: ChannelKey;
+  readonly sealedPushChannel: Uint8Array;
+  /** When it was made, or moved to another push channel: the hub shows it to tags some time later. */
+  readonly changedAt: Date;
+  readonly renewedAt: Date;
+}
+
+/** Who holds a push channel now; a row that names nobody is about to be deleted. */
+export interface ChannelHolder {
+  readonly recipientKey: RecipientKey;
+  readonly installationId: InstallationId;
+}
+
+/** What was read, with the version that a change has to name. */
+export interface Versioned<T> {
+  readonly value: T;
+  readonly etag: string;
+}
+
+/** `changed`: somebody else was faster (or the row is gone); read again and decide anew. */
+export type WriteOutcome = "written" | "changed";
+
+/**
+ * Storage. Every operation ends with `signal`; what cannot be reached throws StoreUnavailableError. Missing
+ * tables are made by the first write into them; to a read they are empty.
+ */
+export interface Store extends KeyRows {
+  readonly insertNotification: (row: NotificationRow, signal: AbortSignal) => Promise<void>;
+  readonly readNotification: (
+    recipientKey: RecipientKey,
+    id: NotificationId,
+    signal: AbortSignal,
+  ) => Promise<Versioned<StoredNotification> | undefined>;
+  /** Records the first fetch of what was read; a later one changes nothing. */
+  readonly markFetched: (read: Versioned<StoredNotification>, at: Date, signal: AbortSignal) => Promise<void>;
+  readonly markPush: (
+    recipientKey: RecipientKey,
+    id: NotificationId,
+    mark: PushMark,
+    signal: AbortSignal,
+  ) => Promise<void>;
+  /** Takes back a row whose ID nobody was told. */
+  readonly takeBackNotification: (
+    recipientKey: RecipientKey,
+    id: NotificationId,
+    signal: AbortSignal,
+  ) => Promise<void>;
+
+  /** All installations of a user, also those that were not renewed in time. */
+  readonly listInstallations: (
+    recipientKey: RecipientKey,
+    signal: AbortSignal,
+  ) => Promise<readonly Versioned<InstallationRow>[]>;
+  readonly readInstallation: (
+    holder: ChannelHolder,
+    signal: AbortSignal,
+  ) => Promise<Versioned<InstallationRow> | undefined>;
+  /** Inserts without an etag, else replaces exactly that version. */
+  readonly writeInstallation: (
+    row: InstallationRow,
+    etag: string | undefined,
+    signal: AbortSignal,
+  ) => Promise<WriteOutcome>;
+  readonly deleteInstallation: (
+    holder: ChannelHolder,
+    etag: string,
+    signal: AbortSignal,
+  ) => Promise<WriteOutcome>;
+
+  readonly readChannel: (
+    channelKey: ChannelKey,
+    signal: AbortSignal,
+  ) => Promise<Versioned<ChannelHolder | undefined> | undefined>;
+  /** Inserts without an etag, else replaces exactly that version; an undefined holder frees the channel. */
+  readonly writeChannel: (
+    channelKey: ChannelKey,
+    holder: ChannelHolder | undefined,
+    etag: string | undefined,
+    signal: AbortSignal,
+  ) => Promise<WriteOutcome>;
+  readonly deleteChannel: (
+    channelKey: ChannelKey,
+    etag: string,
+    signal: AbortSignal,
+  ) => Promise<WriteOutcome>;
+
+  /** One cheap read, to see whether storage answers. */
+  readonly ping: (signal: AbortSignal) => Promise<void>;
+}
+
+/** Storage could not be reached, or refuses us. The caller may try again later. */
+export class StoreUnavailableError extends Error {
+  readonly code = "STORE_UNAVAILABLE";
+}

@@ -1,0 +1,209 @@
+// Azure Table Storage through its SDK: single-row operations that make missing tables, recognise their own
+// success behind a lost answer, and tell what cannot be reached from what is wrong.
+import { randomUUID } from "node:crypto";
+import {
+  odata,
+  TableClient,
+  type TableEntityResult,
+  type TableServiceClientOptions,
+} from "@azure/data-tables";
+import type { TokenCredential } from "@azure/identity";
+import type { Clock } from "../clock.ts";
+import type { StorageConfig } from "../config.ts";
+import { StoreUnavailableError, type WriteOutcome } from "./store.ts";
+
+/** A value of a property; a Date is an Edm.DateTime (milliseconds kept), bytes are Edm.Binary (64 KiB at most). */
+export type Value = string | number | boolean | Date | Uint8Array;
+export type Values = Readonly<Record<string, Value>>;
+
+export interface RowKey {
+  readonly table: string;
+  readonly partitionKey: string;
+  readonly rowKey: string;
+}
+
+export interface StoredRow {
+  readonly partitionKey: string;
+  readonly rowKey: string;
+  readonly etag: string;
+  /** Untyped until read: rows can be damaged, and older or newer than this code. */
+  readonly values: Readonly<Record<string, unknown>>;
+}
+
+export interface Tables {
+  readonly read: (key: RowKey, signal: AbortSignal) => Promise<StoredRow | undefined>;
+  readonly list: (table: string, partitionKey: string, signal: AbortSignal) => Promise<readonly StoredRow[]>;
+  /** `changed`: a row stands there already. Makes the table when it is missing. */
+  readonly insert: (key: RowKey, values: Values, signal: AbortSignal) => Promise<WriteOutcome>;
+  /** Replaces exactly the version read before. */
+  readonly replace: (key: RowKey, values: Values, etag: string, signal: AbortSignal) => Promise<WriteOutcome>;
+  /** Changes only the properties named, of exactly the version read before. */
+  readonly merge: (key: RowKey, values: Values, etag: string, signal: AbortSignal) => Promise<WriteOutcome>;
+  /** Deletes exactly the version read before; a row that is gone is `written`: that is what was wanted. */
+  readonly remove: (key: RowKey, etag: string, signal: AbortSignal) => Promise<WriteOutcome>;
+}
+
+export interface TablesOptions {
+  readonly storage: StorageConfig;
+  /** For an endpoint; a connection string brings its own key. */
+  readonly credential?: TokenCredential;
+  readonly clock: Clock;
+  readonly allowLoopback: boolean;
+}
+
+/** The shape of every row of this version; a new one is readable a release before it is written. */
+const ROW_VERSION = 1;
+const MAX_CLIENTS = 100;
+
+export function createTables({ storage, credential, clock, allowLoopback }: TablesOptions): Tables {
+  const clients = new Map<string, TableClient>();
+  const options: TableServiceClientOptions = {
+    allowInsecureConnection: allowLoopback,
+    // At most four tries of an operation (R95); each call's own deadline ends them earlier.
+    retryOptions: { maxRetries: 3, retryDelayInMs: 200, maxRetryDelayInMs: 2_000 },
+    additionalPolicies: [{ policy: createClockPolicy(clock), position: "perRetry" }],
+  };
+
+  function clientOf(table: string): TableClient {
+    let client = clients.get(table);
+    if (client === undefined) {
+      if (clients.size >= MAX_CLIENTS) clients.clear(); // a long life sees a new table every day
+      const name = storage.tablePrefix + table;
+      if ("connectionString" in storage)
+        client = TableClient.fromConnectionString(storage.connectionString.reveal(), name, options);
+      else if (credential !== undefined)
+        client = new TableClient(storage.endpoint, name, credential, options);
+      else throw new Error("a storage endpoint needs a credential");
+      clients.set(table, client);
+    }
+    return client;
+  }
+
+  async function read(key: RowKey, signal: AbortSignal): Promise<StoredRow | undefined> {
+    const found = await attempt(
+      () => clientOf(key.table).getEntity(key.partitionKey, key.rowKey, { abortSignal: signal }),
+      signal,
+      { 404: undefined },
+    );
+    return found && toStoredRow(found);
+  }
+
+  /**
+   * The SDK repeats a write whose answer was lost; then the store says 409 or 412 although the first one went
+   * through (R93). Every write carries a value of its own, `w`, by which a read recognises it.
+   */
+  async function write(
+    key: RowKey,
+    values: Values,
+    signal: AbortSignal,
+    put: (entity: { readonly partitionKey: string; readonly rowKey: string }) => Promise<unknown>,
+  ): Promise<WriteOutcome> {
+    const w = randomUUID();
+    const entity = { partitionKey: key.partitionKey, rowKey: key.rowKey, v: ROW_VERSION, w, ...values };
+    const outcome = await attempt(() => put(entity).then(() => "written" as const), signal, {
+      404: "changed" as const,
+      409: "changed" as const,
+      412: "changed" as const,
+    });
+    if (outcome === "written") return outcome;
+    return (await read(key, signal))?.values["w"] === w ? "written" : "changed";
+  }
+
+  return {
+    read,
+    list: async (table, partitionKey, signal) => {
+      const rows: StoredRow[] = [];
+      const pages = clientOf(table).listEntities({
+        queryOptions: { filter: odata`PartitionKey eq ${partitionKey}` },
+        abortSignal: signal,
+      });
+      return attempt(
+        async () => {
+          for await (const row of pages) rows.push(toStoredRow(row));
+          return rows;
+        },
+        signal,
+        { 404: rows },
+      );
+    },
+    insert: (key, values, signal) =>
+      write(key, values, signal, async (entity) => {
+        const client = clientOf(key.table);
+        try {
+          return await client.createEntity(entity, { abortSignal: signal });
+        } catch (error) {
+          if (toStatus(error) !== 404) throw error;
+          // Made by whoever comes first; the SDK takes "already exists" for success.
+          await client.createTable({ abortSignal: signal });
+          return client.createEntity(entity, { abortSignal: signal });
+        }
+      }),
+    replace: (key, values, etag, signal) =>
+      write(key, values, signal, (entity) =>
+        clientOf(key.table).updateEntity(entity, "Replace", { etag, abortSignal: signal }),
+      ),
+    merge: (key, values, etag, signal) =>
+      write(key, values, signal, (entity) =>
+        clientOf(key.table).updateEntity(entity, "Merge", { etag, abortSignal: signal }),
+      ),
+    remove: (key, etag, signal) =>
+      attempt(
+        () =>
+          clientOf(key.table)
+            .deleteEntity(key.partitionKey, key.rowKey, { etag, abortSignal: signal })
+            .then(() => "written" as const),
+        signal,
+        { 404: "written" as const, 412: "changed" as const },
+      ),
+  };
+}
+
+/** Runs an operation; a status that it expects becomes a value, an outage StoreUnavailableError. */
+async function attempt<T, E>(
+  operation: () => Promise<T>,
+  signal: AbortSignal,
+  expected: Readonly<Record<number, E>>,
+): Promise<T | E> {
+  signal.throwIfAborted();
+  try {
+    return await operation();
+  } catch (error) {
+    signal.throwIfAborted();
+    const status = toStatus(error);
+    if (status !== undefined && status in expected && !isTableBeingDeleted(error))
+      return expected[status] as E;
+    // 400 and 413 are ours: a bug, not an outage. Everything else, refused credentials too, may pass.
+    if (status === 400 || status === 413) throw error;
+    throw new StoreUnavailableError(`storage answered ${status ?? "nothing"}`, { cause: error });
+  }
+}
+
+/** A deleted table's name is refused for a while (409): neither a row that exists nor one that is missing. */
+function isTableBeingDeleted(error: unknown): boolean {
+  return error instanceof Error && error.message.includes("TableBeingDeleted");
+}
+
+function toStatus(error: unknown): number | undefined {
+  if (typeof error !== "object" || error === null || !("statusCode" in error)) return undefined;
+  return typeof error.statusCode === "number" ? error.statusCode : undefined;
+}
+
+function toStoredRow({ etag, partitionKey, rowKey, ...values }: TableEntityResult<object>): StoredRow {
+  return { etag, partitionKey: partitionKey ?? "", rowKey: rowKey ?? "", values: { ...values } };
+}
+
+type Policy = NonNullable<TableServiceClientOptions["additionalPolicies"]>[number]["policy"];
+
+/** Learns the store's time from the `Date` header of each of its answers. */
+function createClockPolicy(clock: Clock): Policy {
+  return {
+    name: "observeStoreDate",
+    sendRequest: async (request, next) => {
+      const sentAtMs = clock.uncorrectedMs();
+      const response = await next(request);
+      const date = response.headers.get("date");
+      if (date !== undefined) clock.observe(new Date(date), sentAtMs, clock.uncorrectedMs());
+      return response;
+    },
+  };
+}

@@ -1,0 +1,212 @@
+// Our rows in Azure Table Storage: which table, which keys, which properties (docs/storage.md).
+import type { ChannelKey, RecipientKey } from "../crypto/keyring.ts";
+import { type NotificationId, toDayName, toExpiryDay } from "../id.ts";
+import { Display, type InstallationId, type Platform, PLATFORMS, Urgency } from "../notification.ts";
+import type {
+  ChannelHolder,
+  InstallationRow,
+  NotificationRow,
+  Store,
+  StoredNotification,
+  Versioned,
+} from "./store.ts";
+import type { RowKey, StoredRow, Tables, Value, Values } from "./table.ts";
+
+/** A binary property holds 64 KiB at most (Azure Tables' data model). */
+const CHUNK_BYTES = 65_536;
+const MAX_MARK_TRIES = 5;
+
+/** A row that this code cannot have written: damaged, or moved by somebody. It is never served. */
+class RowDamagedError extends Error {
+  readonly code = "ROW_DAMAGED";
+}
+
+export function createTableStore(tables: Tables): Store {
+  /** Adds marks to a row; `decide` sees each version that the race brings and may find nothing left to do. */
+  async function mark(
+    key: RowKey,
+    decide: (row: StoredRow) => Values | undefined,
+    signal: AbortSignal,
+  ): Promise<void> {
+    for (let tries = 0; tries < MAX_MARK_TRIES; tries++) {
+      const row = await tables.read(key, signal);
+      const values = row && decide(row);
+      if (row === undefined || values === undefined) return;
+      if ((await tables.merge(key, values, row.etag, signal)) === "written") return;
+    }
+    throw new Error("a mark lost every race for its row");
+  }
+
+  return {
+    insertNotification: async (row, signal) => {
+      const outcome = await tables.insert(toNotificationKey(row.recipientKey, row.id), toValues(row), signal);
+      if (outcome === "changed") throw new Error("a notification ID was drawn twice");
+    },
+    readNotification: async (recipientKey, id, signal) => {
+      const row = await tables.read(toNotificationKey(recipientKey, id), signal);
+      return row && { etag: row.etag, value: toNotification(row, recipientKey, id) };
+    },
+    markFetched: async ({ value, etag }, at, signal) => {
+      if (value.fetchedAt !== undefined) return;
+      const key = toNotificationKey(value.recipientKey, value.id);
+      const fetched = { fetchedAt: at };
+      if ((await tables.merge(key, fetched, etag, signal)) === "written") return;
+      await mark(key, (row) => ("fetchedAt" in row.values ? undefined : fetched), signal);
+    },
+    markPush: (recipientKey, id, push, signal) =>
+      mark(toNotificationKey(recipientKey, id), () => ({ push }), signal),
+    takeBackNotification: async (recipientKey, id, signal) => {
+      const key = toNotificationKey(recipientKey, id);
+      for (;;) {
+        const row = await tables.read(key, signal);
+        if (row === undefined || (await tables.remove(key, row.etag, signal)) === "written") return;
+      }
+    },
+
+    listInstallations: async (recipientKey, signal) =>
+      (await tables.list("installations", recipientKey, signal)).map(toInstallation),
+    readInstallation: async (holder, signal) => {
+      const row = await tables.read(toInstallationKey(holder), signal);
+      return row && toInstallation(row);
+    },
+    writeInstallation: (row, etag, signal) => {
+      const { recipientKey, installationId, ...values } = row;
+      const key = toInstallationKey({ recipientKey, installationId });
+      return etag === undefined
+        ? tables.insert(key, values, signal)
+        : tables.replace(key, values, etag, signal);
+    },
+    deleteInstallation: (holder, etag, signal) => tables.remove(toInstallationKey(holder), etag, signal),
+
+    readChannel: async (channelKey, signal) => {
+      const row = await tables.read(toChannelRowKey(channelKey), signal);
+      return row && toChannel(row);
+    },
+    writeChannel: (channelKey, holder, etag, signal) => {
+      const key = toChannelRowKey(channelKey);
+      const values = { ...holder };
+      return etag === undefined
+        ? tables.insert(key, values, signal)
+        : tables.replace(key, values, etag, signal);
+    },
+    deleteChannel: (channelKey, etag, signal) => tables.remove(toChannelRowKey(channelKey), etag, signal),
+
+    readKey: async (kind, name, signal) => {
+      const row = await tables.read(toKeyRowKey(kind, name), signal);
+      if (row === undefined) return undefined;
+      const values = row.values;
+      return { kekId: text(values["kekId"]), wrapped: bytes(values["wrapped"]) };
+    },
+    insertKey: async (kind, name, { kekId, wrapped }, signal) => {
+      const key = toKeyRowKey(kind, name);
+      if ((await tables.insert(key, { kekId, wrapped }, signal)) === "written") return { kekId, wrapped };
+      const winner = await tables.read(key, signal);
+      if (winner === undefined) throw new Error("a key row came and went");
+      return { kekId: text(winner.values["kekId"]), wrapped: bytes(winner.values["wrapped"]) };
+    },
+
+    ping: async (signal) => {
+      await tables.read(toKeyRowKey("root", "v1"), signal);
+    },
+  };
+}
+
+/** The ID names its table, the token the partition: a read is one point read. */
+function toNotificationKey(recipientKey: RecipientKey, id: NotificationId): RowKey {
+  return {
+    table: `notifications${toDayName(toExpiryDay(id))}`,
+    partitionKey: recipientKey,
+    rowKey: id,
+  };
+}
+
+function toInstallationKey({ recipientKey, installationId }: ChannelHolder): RowKey {
+  return { table: "installations", partitionKey: recipientKey, rowKey: installationId };
+}
+
+/** Spread over 256 partitions by the hash itself. */
+function toChannelRowKey(channelKey: ChannelKey): RowKey {
+  return { table: "channels", partitionKey: channelKey.slice(0, 2), rowKey: channelKey };
+}
+
+function toKeyRowKey(kind: "root" | "day", name: string): RowKey {
+  return { table: "keys", partitionKey: kind, rowKey: name };
+}
+
+function toValues({ sealed, createdAt, expiresAt, urgency, display }: NotificationRow): Values {
+  const values: Record<string, Value> = { createdAt, expiresAt, urgency, display };
+  const chunks = Math.ceil(sealed.length / CHUNK_BYTES);
+  for (let i = 0; i < chunks; i++)
+    values[`sealed${i}`] = sealed.subarray(i * CHUNK_BYTES, (i + 1) * CHUNK_BYTES);
+  return { ...values, chunks };
+}
+
+function toNotification(
+  { values }: StoredRow,
+  recipientKey: RecipientKey,
+  id: NotificationId,
+): StoredNotification {
+  const chunks: Uint8Array[] = [];
+  for (let i = 0; i < number(values["chunks"]); i++) chunks.push(bytes(values[`sealed${i}`]));
+  const push = values["push"];
+  return {
+    recipientKey,
+    id,
+    sealed: Buffer.concat(chunks),
+    createdAt: instant(values["createdAt"]),
+    expiresAt: instant(values["expiresAt"]),
+    urgency: Urgency.parse(values["urgency"]),
+    display: Display.parse(values["display"]),
+    ...("fetchedAt" in values ? { fetchedAt: instant(values["fetchedAt"]) } : {}),
+    ...("readAt" in values ? { readAt: instant(values["readAt"]) } : {}),
+    ...(push === "failed" || push === "no-devices" ? { push } : {}),
+  };
+}
+
+function toInstallation({ partitionKey, rowKey, etag, values }: StoredRow): Versioned<InstallationRow> {
+  const platform = PLATFORMS.find((known) => known === values["platform"]);
+  if (platform === undefined) throw new RowDamagedError("an installation has an unknown platform");
+  return {
+    etag,
+    value: {
+      recipientKey: partitionKey as RecipientKey,
+      installationId: rowKey as InstallationId,
+      platform: platform satisfies Platform,
+      channelKey: text(values["channelKey"]) as ChannelKey,
+      sealedPushChannel: bytes(values["sealedPushChannel"]),
+      changedAt: instant(values["changedAt"]),
+      renewedAt: instant(values["renewedAt"]),
+    },
+  };
+}
+
+function toChannel({ etag, values }: StoredRow): Versioned<ChannelHolder | undefined> {
+  if (!("recipientKey" in values)) return { etag, value: undefined };
+  return {
+    etag,
+    value: {
+      recipientKey: text(values["recipientKey"]) as RecipientKey,
+      installationId: text(values["installationId"]) as InstallationId,
+    },
+  };
+}
+
+function text(value: unknown): string {
+  if (typeof value === "string") return value;
+  throw new RowDamagedError("a text is missing");
+}
+
+function number(value: unknown): number {
+  if (typeof value === "number" && value >= 0 && value <= 16) return value;
+  throw new RowDamagedError("a number is missing or out of range");
+}
+
+function bytes(value: unknown): Uint8Array {
+  if (value instanceof Uint8Array) return value;
+  throw new RowDamagedError("bytes are missing");
+}
+
+function instant(value: unknown): Date {
+  if (value instanceof Date && !Number.isNaN(value.getTime())) return value;
+  throw new RowDamagedError("a time is missing");
+}
