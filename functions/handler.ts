@@ -110,7 +110,8 @@ function checkQuery(route: Route, request: HttpRequest): Result<Answer, Failure>
 
 /** Whose fault a surprise is. Only what holds no secret is logged: never an SDK's or a parser's own message. */
 function toFailure(error: unknown, signal: AbortSignal, log: Log): Failure {
-  const thrown: Error & { readonly code?: unknown } = error instanceof Error ? error : new Error("not an error");
+  const thrown: Error & { readonly code?: unknown } =
+    error instanceof Error ? error : new Error("not an error");
   const { code, name, message, stack, cause } = thrown;
   const told = name === "RestError" || name === "SyntaxError" ? undefined : message;
   const fields = {

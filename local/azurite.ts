@@ -2,11 +2,13 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createRequire } from "node:module";
-import { createServer } from "node:net";
+import { findPort } from "./port.ts";
 
 export interface Azurite {
   /** For STORAGE_CONNECTION_STRING. */
   readonly connectionString: string;
+  /** Of its table service. */
+  readonly url: string;
   readonly close: () => Promise<void>;
 }
 
@@ -22,22 +24,11 @@ const ACCOUNT = "devstoreaccount1";
 const ACCOUNT_KEY =
   "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 
-/** A port that nobody listens on now. Somebody may take it before it is used: callers try again. */
-export async function findFreePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  await once(server, "close");
-  if (address === null || typeof address === "string") throw new Error("no port");
-  return address.port;
-}
-
 /** @throws Error with Azurite's own words when it does not start (a port that is taken, for instance). */
 export async function createAzurite({ directory, port }: AzuriteOptions = {}): Promise<Azurite> {
   for (let attempt = 1; ; attempt++) {
     try {
-      return await start(port ?? (await findFreePort()), directory);
+      return await start(port ?? (await findPort()), directory);
     } catch (error) {
       if (port !== undefined || attempt === 5) throw error;
     }
@@ -76,10 +67,12 @@ async function start(port: number, directory: string | undefined): Promise<Azuri
       throw new Error(`Azurite did not start on port ${port}: ${output.trim()}`);
     }),
   ]);
+  const url = `http://127.0.0.1:${port}/${ACCOUNT}`;
   return {
+    url,
     connectionString:
       `DefaultEndpointsProtocol=http;AccountName=${ACCOUNT};AccountKey=${ACCOUNT_KEY};` +
-      `TableEndpoint=http://127.0.0.1:${port}/${ACCOUNT};`,
+      `TableEndpoint=${url};`,
     close: async () => {
       process.off("exit", killWithUs);
       if (child.exitCode === null && child.signalCode === null) child.kill("SIGTERM");

@@ -4,12 +4,14 @@ import { randomUUID } from "node:crypto";
 import {
   odata,
   TableClient,
+  type TableEntity,
   type TableEntityResult,
   type TableServiceClientOptions,
 } from "@azure/data-tables";
 import type { TokenCredential } from "@azure/identity";
 import type { Clock } from "../clock.ts";
 import type { StorageConfig } from "../config.ts";
+import { type Day, toDay } from "../id.ts";
 import { StoreUnavailableError, type WriteOutcome } from "./store.ts";
 
 /** A value of a property; a Date is an Edm.DateTime (milliseconds kept), bytes are Edm.Binary (64 KiB at most). */
@@ -20,6 +22,8 @@ export interface RowKey {
   readonly table: string;
   readonly partitionKey: string;
   readonly rowKey: string;
+  /** The one day that the table is for; once that is over, the table is not made (again) (R103). */
+  readonly day?: Day;
 }
 
 export interface StoredRow {
@@ -55,6 +59,7 @@ export interface TablesOptions {
 const ROW_VERSION = 1;
 const MAX_CLIENTS = 100;
 
+/** @throws Error when the SDK cannot work with the connection string, or an endpoint has no credential. */
 export function createTables({ storage, credential, clock, allowLoopback }: TablesOptions): Tables {
   const clients = new Map<string, TableClient>();
   const options: TableServiceClientOptions = {
@@ -79,6 +84,8 @@ export function createTables({ storage, credential, clock, allowLoopback }: Tabl
     return client;
   }
 
+  clientOf("keys"); // what the SDK refuses stops the start, not each call
+
   async function read(key: RowKey, signal: AbortSignal): Promise<StoredRow | undefined> {
     const found = await attempt(
       () => clientOf(key.table).getEntity(key.partitionKey, key.rowKey, { abortSignal: signal }),
@@ -90,22 +97,23 @@ export function createTables({ storage, credential, clock, allowLoopback }: Tabl
 
   /**
    * The SDK repeats a write whose answer was lost; then the store says 409 or 412 although the first one went
-   * through (R93). Every write carries a value of its own, `w`, by which a read recognises it.
+   * through (R93). Every write carries a value of its own, `w`, by which a read recognises it. `missing`: there is
+   * no such row, or no table.
    */
   async function write(
     key: RowKey,
     values: Values,
     signal: AbortSignal,
-    put: (entity: { readonly partitionKey: string; readonly rowKey: string }) => Promise<unknown>,
-  ): Promise<WriteOutcome> {
+    put: (entity: TableEntity) => Promise<unknown>,
+  ): Promise<WriteOutcome | "missing"> {
     const w = randomUUID();
     const entity = { partitionKey: key.partitionKey, rowKey: key.rowKey, v: ROW_VERSION, w, ...values };
     const outcome = await attempt(() => put(entity).then(() => "written" as const), signal, {
-      404: "changed" as const,
+      404: "missing" as const,
       409: "changed" as const,
       412: "changed" as const,
     });
-    if (outcome === "written") return outcome;
+    if (outcome !== "changed") return outcome;
     return (await read(key, signal))?.values["w"] === w ? "written" : "changed";
   }
 
@@ -126,25 +134,30 @@ export function createTables({ storage, credential, clock, allowLoopback }: Tabl
         { 404: rows },
       );
     },
-    insert: (key, values, signal) =>
-      write(key, values, signal, async (entity) => {
-        const client = clientOf(key.table);
-        try {
-          return await client.createEntity(entity, { abortSignal: signal });
-        } catch (error) {
-          if (toStatus(error) !== 404) throw error;
-          // Made by whoever comes first; the SDK takes "already exists" for success.
-          await client.createTable({ abortSignal: signal });
-          return client.createEntity(entity, { abortSignal: signal });
-        }
-      }),
-    replace: (key, values, etag, signal) =>
-      write(key, values, signal, (entity) =>
-        clientOf(key.table).updateEntity(entity, "Replace", { etag, abortSignal: signal }),
+    insert: async (key, values, signal) => {
+      const client = clientOf(key.table);
+      const put = (entity: TableEntity) => client.createEntity(entity, { abortSignal: signal });
+      const first = await write(key, values, signal, put);
+      if (first !== "missing") return first;
+      if (key.day !== undefined && key.day < toDay(clock.now()))
+        throw new Error("a day that is over gets no table");
+      // Made by whoever comes first; the SDK takes "already exists" for success.
+      await attempt(() => client.createTable({ abortSignal: signal }), signal, {});
+      const second = await write(key, values, signal, put);
+      if (second === "missing") throw new StoreUnavailableError("a table went as soon as it was made");
+      return second;
+    },
+    replace: async (key, values, etag, signal) =>
+      toOutcome(
+        await write(key, values, signal, (entity) =>
+          clientOf(key.table).updateEntity(entity, "Replace", { etag, abortSignal: signal }),
+        ),
       ),
-    merge: (key, values, etag, signal) =>
-      write(key, values, signal, (entity) =>
-        clientOf(key.table).updateEntity(entity, "Merge", { etag, abortSignal: signal }),
+    merge: async (key, values, etag, signal) =>
+      toOutcome(
+        await write(key, values, signal, (entity) =>
+          clientOf(key.table).updateEntity(entity, "Merge", { etag, abortSignal: signal }),
+        ),
       ),
     remove: (key, etag, signal) =>
       attempt(
@@ -156,6 +169,11 @@ export function createTables({ storage, credential, clock, allowLoopback }: Tabl
         { 404: "written" as const, 412: "changed" as const },
       ),
   };
+}
+
+/** To who would change it, a row that is gone is one that somebody else has changed. */
+function toOutcome(outcome: WriteOutcome | "missing"): WriteOutcome {
+  return outcome === "missing" ? "changed" : outcome;
 }
 
 /** Runs an operation; a status that it expects becomes a value, an outage StoreUnavailableError. */

@@ -113,11 +113,8 @@ export function createTableStore(tables: Tables): Store {
 
 /** The ID names its table, the token the partition: a read is one point read. */
 function toNotificationKey(recipientKey: RecipientKey, id: NotificationId): RowKey {
-  return {
-    table: `notifications${toDayName(toExpiryDay(id))}`,
-    partitionKey: recipientKey,
-    rowKey: id,
-  };
+  const day = toExpiryDay(id);
+  return { table: `notifications${toDayName(day)}`, day, partitionKey: recipientKey, rowKey: id };
 }
 
 function toInstallationKey({ recipientKey, installationId }: ChannelHolder): RowKey {

@@ -1,0 +1,66 @@
+// The app put together: what stands behind each seam, from the settings alone. No registration, so that tests run
+// the very same parts in their own process.
+import type { TokenCredential } from "@azure/identity";
+import { createTokenVerifier } from "../shared/auth/token.ts";
+import type { Clock } from "../shared/clock.ts";
+import type { Config } from "../shared/config.ts";
+import { createKeyring } from "../shared/crypto/keyring.ts";
+import { createLocalKeyWrapper } from "../shared/crypto/kek.ts";
+import type { Log } from "../shared/log.ts";
+import { createHubSender } from "../shared/push/hub.ts";
+import { createService } from "../shared/service.ts";
+import { createTables } from "../shared/store/table.ts";
+import { createTableStore } from "../shared/store/tableStore.ts";
+import type { HandlerOptions, Route } from "./handler.ts";
+import { createRoutes } from "./routes.ts";
+
+export interface App extends HandlerOptions {
+  readonly routes: readonly Route[];
+}
+
+/** @param log Takes what happens outside any call. */
+export function createApp(config: Config, clock: Clock, log: Log): App {
+  const { storage, hub, tokens, senders, localKeks, limits, prompt, allowLoopback } = config;
+  const store = createTableStore(
+    createTables({ storage, credential: createManagedIdentity(), clock, allowLoopback }),
+  );
+  const service = createService({
+    store,
+    keyring: createKeyring({ rows: store, wrapper: createLocalKeyWrapper(localKeks), clock }),
+    hub: createHubSender({
+      connectionString: hub.connectionString,
+      hubName: hub.name,
+      prompt,
+      allowLoopback,
+      clock,
+    }),
+    clock,
+    limits,
+    prompt,
+  });
+  return {
+    routes: createRoutes(service, limits),
+    tokens: createTokenVerifier({
+      ...tokens,
+      senderRole: senders.role,
+      ...(senders.clientIds === undefined ? {} : { senderClientIds: senders.clientIds }),
+      allowLoopback,
+      log,
+      now: clock.now,
+    }),
+    senderAuth: senders.auth,
+  };
+}
+
+/** Loaded only when a token is asked for: with a connection string it costs nothing. */
+function createManagedIdentity(): TokenCredential {
+  let credential: Promise<TokenCredential> | undefined;
+  return {
+    getToken: async (scopes, options) => {
+      credential ??= import("@azure/identity").then(
+        ({ DefaultAzureCredential }) => new DefaultAzureCredential(),
+      );
+      return (await credential).getToken(scopes, options);
+    },
+  };
+}

@@ -1,0 +1,219 @@
+// The API as callers meet it, over HTTP, in two ways: in this process, where time can be moved and the store or the
+// hub replaced, and as the built bundle under the local Functions host.
+import { randomBytes, randomUUID } from "node:crypto";
+import { once } from "node:events";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { Readable } from "node:stream";
+import type { HttpRequest, InvocationContext } from "@azure/functions";
+import { inject } from "vitest";
+import { createApp } from "../../functions/app.ts";
+import { type Route, toHttpHandler } from "../../functions/handler.ts";
+import { createHubEmulator, type HubEmulator } from "../../local/hub/emulator.ts";
+import { startFunctionsHostProcess } from "../../local/functionsHost/process.ts";
+import { createIssuer, type Issuer } from "../../local/issuer.ts";
+import { appDirectory } from "../../local/stack.ts";
+import { createClock } from "../../shared/clock.ts";
+import { parseConfig, toFaultText } from "../../shared/config.ts";
+import { createLog } from "../../shared/log.ts";
+
+export const WAYS = ["in process", "through the local host"] as const;
+export type Way = (typeof WAYS)[number];
+
+export interface Api {
+  readonly url: string;
+  readonly hub: HubEmulator;
+  readonly issuer: Issuer;
+  readonly functionKey: string;
+  readonly tablePrefix: string;
+  /** Every line that the app logged, or its host printed. */
+  readonly lines: readonly string[];
+  /** In process only: moves the app's clock. */
+  readonly advance: (seconds: number) => void;
+  readonly call: (
+    method: string,
+    path: string,
+    headers?: Readonly<Record<string, string>>,
+    body?: string | Uint8Array,
+  ) => Promise<Answered>;
+  /** sendSecure with the function key; `body` is made JSON. */
+  readonly send: (body: unknown) => Promise<Answered>;
+  /** A call as this user's device. */
+  readonly as: (userId: string, method: string, path: string, body?: unknown) => Promise<Answered>;
+  readonly close: () => Promise<void>;
+}
+
+export interface Answered {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly text: string;
+  /** The body, parsed. */
+  readonly json: () => Readonly<Record<string, unknown>>;
+}
+
+export interface ApiOptions {
+  readonly settings?: Readonly<Record<string, string>>;
+  /** In place of the run's Azurite. */
+  readonly storageConnectionString?: string;
+  readonly hub?: HubEmulator;
+}
+
+export async function createApi(way: Way, options: ApiOptions = {}): Promise<Api> {
+  const issuer = await createIssuer();
+  const hub = options.hub ?? (await createHubEmulator());
+  const functionKey = randomBytes(16).toString("hex");
+  const tablePrefix = `t${randomUUID().replaceAll("-", "").slice(0, 20)}`;
+  const settings = {
+    STORAGE_CONNECTION_STRING: options.storageConnectionString ?? inject("storageConnectionString"),
+    TABLE_PREFIX: tablePrefix,
+    NOTIFICATION_HUB_CONNECTION_STRING: hub.connectionString,
+    NOTIFICATION_HUB_NAME: hub.hubName,
+    AUTH_ISSUER: issuer.url,
+    AUTH_AUDIENCE: issuer.audience,
+    PAYLOAD_LOCAL_KEK: randomBytes(32).toString("base64"),
+    ALLOW_LOOPBACK: "true",
+    ...options.settings,
+  };
+  const lines: string[] = [];
+  let aheadMs = 0;
+  const host =
+    way === "in process"
+      ? await serveInProcess(
+          settings,
+          functionKey,
+          (line) => lines.push(line),
+          () => Date.now() + aheadMs,
+        )
+      : await startFunctionsHostProcess({
+          appDirectory,
+          settings,
+          keys: { default: functionKey },
+          onLine: (line) => lines.push(line),
+        });
+
+  const call: Api["call"] = async (method, path, headers = {}, body) => {
+    const response = await fetch(`${host.url}${path}`, {
+      method,
+      headers,
+      ...(body === undefined ? {} : { body: body as BodyInit }),
+    });
+    const text = await response.text();
+    return {
+      status: response.status,
+      headers: response.headers,
+      text,
+      json: () => JSON.parse(text) as Readonly<Record<string, unknown>>,
+    };
+  };
+  const json = { "content-type": "application/json" };
+  return {
+    url: host.url,
+    hub,
+    issuer,
+    functionKey,
+    tablePrefix,
+    lines,
+    advance: (seconds) => {
+      aheadMs += seconds * 1000;
+    },
+    call,
+    send: (body) =>
+      call("POST", "/api/notifications", { ...json, "x-functions-key": functionKey }, JSON.stringify(body)),
+    as: async (userId, method, path, body) => {
+      const authorization = `Bearer ${await issuer.buildUserToken(userId)}`;
+      return body === undefined
+        ? call(method, path, { authorization })
+        : call(method, path, { ...json, authorization }, JSON.stringify(body));
+    },
+    close: async () => {
+      await host.close();
+      await issuer.close();
+      if (options.hub === undefined) await hub.close();
+    },
+  };
+}
+
+/** The app's own routes behind Node's HTTP server: what a Functions host does, without one. */
+async function serveInProcess(
+  settings: Readonly<Record<string, string>>,
+  functionKey: string,
+  write: (line: string) => void,
+  uncorrectedMs: () => number,
+): Promise<{ readonly url: string; readonly close: () => Promise<void> }> {
+  const config = parseConfig(settings);
+  if (!config.ok) throw new Error(toFaultText(config.error));
+  const log = createLog((_level, line) => write(line));
+  // The store's Date is not listened to: it would undo what a test moves.
+  const clock = { ...createClock(log, uncorrectedMs), observe: () => undefined };
+  const app = createApp(config.value, clock, log);
+  const handlers = app.routes.map((route) => ({ route, handle: toHttpHandler(route, app) }));
+
+  async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const url = new URL(request.url ?? "/", `http://${request.headers.host ?? "localhost"}`);
+    const found = handlers
+      .map(({ route, handle }) => ({
+        route,
+        handle,
+        params: match(route, request.method ?? "", url.pathname),
+      }))
+      .find(({ params }) => params !== undefined);
+    if (found?.params === undefined) return void response.writeHead(404).end();
+    const isKeyed = found.route.caller === "sender" && app.senderAuth === "functionKey";
+    if (isKeyed && request.headers["x-functions-key"] !== functionKey)
+      return void response.writeHead(401).end();
+    const answer = await found.handle(toHttpRequest(request, url, found.params), toContext(write));
+    response.writeHead(answer?.status ?? 204, answer?.headers as Record<string, string>);
+    response.end(answer?.body);
+  }
+  const server = createServer((request, response) => {
+    serve(request, response).catch((error: unknown) => response.destroy(error as Error));
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  if (address === null || typeof address === "string") throw new Error("not listening on a port");
+  return {
+    url: `http://127.0.0.1:${address.port}`,
+    close: async () => {
+      server.closeAllConnections();
+      server.close();
+      await once(server, "close");
+    },
+  };
+}
+
+function match(
+  { methods, path }: Route,
+  method: string,
+  pathname: string,
+): Record<string, string> | undefined {
+  const pattern = new RegExp(`^/api/${path.replaceAll(/\{(\w+)\}/g, "(?<$1>[^/]+)")}/?$`, "i");
+  const found = pattern.exec(pathname);
+  if (found === null || !methods.some((known) => known === method)) return undefined;
+  return Object.fromEntries(
+    Object.entries(found.groups ?? {}).map(([name, value]) => [name, decodeURIComponent(value)]),
+  );
+}
+
+/** The part of the runtime's request that the app reads. */
+function toHttpRequest(request: IncomingMessage, url: URL, params: Record<string, string>): HttpRequest {
+  const headers = new Headers();
+  // As the host does it: every line counts, also those that Node's own parser would leave out.
+  for (let i = 0; i + 1 < request.rawHeaders.length; i += 2)
+    headers.append(request.rawHeaders[i] ?? "", request.rawHeaders[i + 1] ?? "");
+  const hasBody = request.method !== "GET" && request.method !== "HEAD";
+  return {
+    url: url.href,
+    method: request.method,
+    headers,
+    params,
+    body: hasBody ? Readable.toWeb(request) : null,
+  } as unknown as HttpRequest;
+}
+
+function toContext(write: (line: string) => void): InvocationContext {
+  return {
+    invocationId: randomUUID(),
+    info: write,
+    warn: write,
+    error: write,
+  } as unknown as InvocationContext;
+}
