@@ -75,7 +75,9 @@ async function start(port: number, directory: string | undefined): Promise<Azuri
       `TableEndpoint=${url};`,
     close: async () => {
       process.off("exit", killWithUs);
-      if (child.exitCode === null && child.signalCode === null) child.kill("SIGTERM");
+      // Azurite writes what it still holds on SIGINT alone; without files there is nothing to write.
+      if (child.exitCode === null && child.signalCode === null)
+        child.kill(directory === undefined ? "SIGKILL" : "SIGINT");
       await exited;
     },
   };

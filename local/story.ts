@@ -85,11 +85,17 @@ export async function playStory({ stack, write }: StoryOptions): Promise<Story> 
     write(`               did not exist.`);
     return { isTrue: true, id };
   } catch (error) {
-    write(`   FAILED      ${error instanceof Error ? error.message : String(error)}`);
+    write(`   FAILED      ${toText(error)}`);
     return id === undefined ? { isTrue: false } : { isTrue: false, id };
   } finally {
     device.close();
   }
+}
+
+/** With what lies under it: fetch alone says that it failed. */
+function toText(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return error.cause === undefined ? error.message : `${error.message}: ${toText(error.cause)}`;
 }
 
 interface Answered {

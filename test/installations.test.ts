@@ -90,7 +90,13 @@ describe.each(WAYS)("%s", (way) => {
     expect(api.hub.requests).toHaveLength(before);
   });
 
-  test.each(["a%20b", "%27", "x".repeat(65), "%00", "a%2Fb"])("R72: %j is no installation id", async (id) => {
+  test.each([
+    ["a space", "a%20b"],
+    ["a quote", "%27"],
+    ["65 characters", "x".repeat(65)],
+    ["NUL", "%00"],
+    ["a slash", "a%2Fb"],
+  ])("R72: %s is in no installation id", async (_what, id) => {
     const body = { platform: "fcmv1", pushChannel: "x" };
     const answer = await api.as("hal", "PUT", `/api/installations/${id}`, body);
     expect([400, 404]).toContain(answer.status);

@@ -94,7 +94,7 @@ export async function createApi(way: Way, options: ApiOptions = {}): Promise<Api
     const response = await fetch(`${host.url}${path}`, {
       method,
       headers,
-      ...(body === undefined ? {} : { body: body as BodyInit }),
+      ...(body === undefined ? {} : { body: Buffer.from(body) }),
     });
     const text = await response.text();
     return {
@@ -188,9 +188,13 @@ function match(
   const pattern = new RegExp(`^/api/${path.replaceAll(/\{(\w+)\}/g, "(?<$1>[^/]+)")}/?$`, "i");
   const found = pattern.exec(pathname);
   if (found === null || !methods.some((known) => known === method)) return undefined;
-  return Object.fromEntries(
-    Object.entries(found.groups ?? {}).map(([name, value]) => [name, decodeURIComponent(value)]),
-  );
+  try {
+    return Object.fromEntries(
+      Object.entries(found.groups ?? {}).map(([name, value]) => [name, decodeURIComponent(value)]),
+    );
+  } catch {
+    return undefined; // not UTF-8
+  }
 }
 
 /** The part of the runtime's request that the app reads. */
