@@ -21,7 +21,7 @@ export interface Call {
 export type Handled = Promise<Result<Answer, Failure>>;
 
 /** Who may call a route is part of the route: a handler for devices cannot be reached without a user. */
-export type Access =
+type Access =
   | { readonly caller: "device"; readonly handle: (call: Call, userId: UserId) => Handled }
   | { readonly caller: "sender"; readonly handle: (call: Call) => Handled }
   | { readonly caller: "anyone"; readonly handle: (call: Call) => Handled };
@@ -128,7 +128,8 @@ function toFailure(error: unknown, signal: AbortSignal, log: Log): Failure {
     log.error("key_unavailable", fields);
     return { reason: "keys_unavailable", retryAfterSeconds: 30 };
   }
-  if (signal.aborted) {
+  // The call's own deadline, or a shorter one inside it.
+  if (signal.aborted || name === "TimeoutError") {
     log.error("too_slow", fields);
     return { reason: "too_slow", retryAfterSeconds: 5 };
   }

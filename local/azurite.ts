@@ -41,9 +41,13 @@ async function start(port: number, directory: string | undefined): Promise<Azuri
     process.execPath,
     [
       script,
-      ...["--tableHost", "127.0.0.1", "--tablePort", String(port)],
+      "--tableHost",
+      "127.0.0.1",
+      "--tablePort",
+      String(port),
       // A newer SDK's api-version is taken for the newest that Azurite knows; nothing is reported to anyone.
-      ...["--skipApiVersionCheck", "--disableTelemetry"],
+      "--skipApiVersionCheck",
+      "--disableTelemetry",
       ...(directory === undefined ? ["--inMemoryPersistence"] : ["--location", directory]),
     ],
     // A process group of its own: Ctrl-C reaches only ourselves, and we end it after the last request.

@@ -66,7 +66,9 @@ export async function createIssuer({ port, signingKey }: IssuerOptions = {}): Pr
         },
       }),
     signingKey: { ...key },
-    close: () => server.stop(),
+    close: async () => {
+      if (server.listening) await server.stop();
+    },
   };
 }
 

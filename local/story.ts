@@ -19,7 +19,7 @@ export interface Story {
 /** Who the story is about; her device stays in the hub. */
 export const USER = "alice";
 const STRANGER = "mallory";
-export const INSTALLATION = "alices-phone";
+const INSTALLATION = "alices-phone";
 /** A device token as APNs gives them: hexadecimal. */
 export const DEVICE_TOKEN = "a11ce0".padEnd(64, "0");
 export const CONTENT = "Your test result is negative.";

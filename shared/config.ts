@@ -26,7 +26,7 @@ export type StorageConfig = { readonly tablePrefix: string } & (
   | { readonly endpoint: string } // with managed identity
 );
 
-export interface TokenConfig {
+interface TokenConfig {
   readonly issuers: readonly string[];
   readonly audiences: readonly string[];
   readonly algorithms: readonly string[];
@@ -39,7 +39,7 @@ export interface TokenConfig {
   readonly userClaim?: string;
 }
 
-export interface SenderConfig {
+interface SenderConfig {
   /** Who checks a sender: the platform by function key, or this service by token. One, never both. */
   readonly auth: "functionKey" | "token";
   readonly role: string;
@@ -165,10 +165,9 @@ const userClaimName: Check = (text) =>
     ? "names a claim that can be reassigned; use oid, sub or tid.oid"
     : claimName(text);
 
-const ASYMMETRIC_ALGORITHMS: ReadonlySet<string> = new Set([
-  ...["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"],
-  ...["ES256", "ES384", "ES512", "EdDSA", "Ed25519"],
-]);
+const ASYMMETRIC_ALGORITHMS: ReadonlySet<string> = new Set(
+  "RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 EdDSA Ed25519".split(" "),
+);
 const algorithmFault: Check = (text) =>
   ASYMMETRIC_ALGORITHMS.has(text) ? undefined : "holds an algorithm that is not an asymmetric signature";
 
@@ -177,9 +176,13 @@ const audienceFault: Check = (text) => (text === "*" ? "must not be a wildcard" 
 function issuerFault(text: string, allowLoopback: boolean): string | undefined {
   const url = URL.parse(text);
   if (url === null || text.includes("*") || text.includes("{")) return "must hold URLs without placeholders";
-  if (url.search !== "" || url.hash !== "" || url.username !== "")
-    return "must hold URLs without query or user";
+  if (!isBare(url)) return "must hold URLs without query or user";
   return schemeFault(url, allowLoopback);
+}
+
+/** Scheme, host and path alone: what else a URL can hold would be a secret, or lost. */
+function isBare({ search, hash, username, password }: URL): boolean {
+  return [search, hash, username, password].every((part) => part === "");
 }
 
 function schemeFault(url: URL, allowLoopback: boolean): string | undefined {
@@ -196,7 +199,8 @@ function readStorage(read: Reader, faults: ConfigFault[], allowLoopback: boolean
   );
   const endpoint = read.text("STORAGE_TABLE_ENDPOINT", (text) => {
     const url = URL.parse(text);
-    return url === null ? "must be a URL" : schemeFault(url, false); // a bearer token travels there
+    if (url === null || !isBare(url)) return "must be a URL without query or user";
+    return schemeFault(url, false); // a bearer token travels there
   });
   if (connectionString !== undefined && endpoint !== undefined)
     faults.push({
@@ -213,21 +217,24 @@ function readStorage(read: Reader, faults: ConfigFault[], allowLoopback: boolean
 const tablePrefixFault: Check = (text) =>
   /^[A-Za-z][A-Za-z0-9]{0,39}$/.test(text) ? undefined : "must be a letter and up to 39 letters or digits";
 
+/** Reads it as the SDK does: names in any letter case, the first of several counts. */
 function connectionStringFault(text: string, allowLoopback: boolean): string | undefined {
-  if (text === "UseDevelopmentStorage=true") return allowLoopback ? undefined : "needs ALLOW_LOOPBACK";
-  const parts = new Map(
-    text
-      .split(";")
-      .filter((part) => part !== "")
-      .map((part) => [part.slice(0, part.indexOf("=")).trim(), part.slice(part.indexOf("=") + 1).trim()]),
-  );
-  const endpoint = parts.get("TableEndpoint");
-  if (endpoint !== undefined) {
-    const url = URL.parse(endpoint);
-    return url === null ? "holds a TableEndpoint that is no URL" : schemeFault(url, allowLoopback);
+  // Wherever it stands, the SDK then takes the emulator's address and leaves the rest aside.
+  if (/usedevelopmentstorage=true/i.test(text)) return allowLoopback ? undefined : "needs ALLOW_LOOPBACK";
+  const parts = new Map<string, string>();
+  for (const part of text.split(";").map((item) => item.trim())) {
+    const name = part.slice(0, Math.max(0, part.indexOf("="))).toLowerCase();
+    if (!parts.has(name)) parts.set(name, part.slice(name.length + 1));
   }
-  if (parts.get("DefaultEndpointsProtocol") === "http") return "must use https";
-  return parts.has("AccountName") ? undefined : "is not a storage connection string";
+  const valueOf = (name: string) => parts.get(name) ?? "";
+  const [protocol, suffix] = [valueOf("defaultendpointsprotocol"), valueOf("endpointsuffix")];
+  const hasAccount = [protocol, valueOf("accountname"), valueOf("accountkey")].every((value) => value !== "");
+  const made = hasAccount && suffix !== "" ? `${protocol}://${valueOf("accountname")}.table.${suffix}` : "";
+  const endpoint = valueOf("tableendpoint") === "" ? made : valueOf("tableendpoint");
+  if (endpoint === "" || !(hasAccount || valueOf("sharedaccesssignature") !== ""))
+    return "is not a storage connection string";
+  const url = URL.parse(endpoint);
+  return url === null ? "holds an endpoint that is no URL" : schemeFault(url, allowLoopback);
 }
 
 function readKeks(read: Reader): readonly Secret<Uint8Array>[] {
@@ -294,7 +301,7 @@ function createReader(env: Environment, faults: ConfigFault[]) {
     pattern: (setting: string): RegExp | undefined => {
       const value = text(setting, (given) => {
         try {
-          return void new RegExp(`^(?:${given})$`, "u");
+          return void new RegExp(given, "u"); // by itself: brackets that close ours would undo the anchors
         } catch {
           return "is not a regular expression";
         }

@@ -19,7 +19,7 @@ import type { HubSender } from "./push/sender.ts";
 import { err, ok, type Result } from "./result.ts";
 import type { ChannelHolder, InstallationRow, Store, Versioned } from "./store/store.ts";
 
-export interface Registered {
+interface Registered {
   readonly installationId: InstallationId;
   /** Unless renewed before. */
   readonly expiresAt: Date;

@@ -18,7 +18,7 @@ export type WriteLine = (level: LogLevel, line: string) => void;
 
 // JSON.stringify escapes C0 controls; DEL, C1 controls (CSI among them), line and paragraph separators and
 // bidirectional marks it leaves as they are.
-const unsafe = /[\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
+const unsafe = /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
 
 export function createLog(write: WriteLine, now: () => Date = () => new Date(), bound: LogFields = {}): Log {
   const at = (level: LogLevel) => (event: string, fields?: LogFields) => {

@@ -1,5 +1,6 @@
 // The domain's things: what a back end and a device may ask for, parsed at the edge; inside, the type is the
 // proof. No I/O.
+import { ECDH } from "node:crypto";
 import { z } from "zod";
 import { MAX_TTL_SECONDS, MIN_TTL_SECONDS } from "./config.ts";
 import { toUserId } from "./userId.ts";
@@ -30,7 +31,7 @@ export const Display = z.enum(["alert", "silent"]);
 export type Display = z.infer<typeof Display>;
 
 /** RFC 8030 §5.4. Collapses undelivered pushes; leaves the service only as a keyed hash. */
-export const Topic = z.string().regex(/^[A-Za-z0-9_-]{1,32}$/, "must be 1 to 32 of A-Z a-z 0-9 _ -");
+const Topic = z.string().regex(/^[A-Za-z0-9_-]{1,32}$/, "must be 1 to 32 of A-Z a-z 0-9 _ -");
 
 /**
  * What sendSecure takes. `payload` is any JSON value; its source text is kept beside the parsed body (json.ts),
@@ -82,7 +83,7 @@ export const InstallationRequest = z.discriminatedUnion("platform", [
   z.strictObject({
     platform: z.literal("browser"),
     pushChannel: z
-      .strictObject({ endpoint: channelUri(), p256dh: applicationKey(65), auth: applicationKey(16) })
+      .strictObject({ endpoint: channelUri(), p256dh: publicKey(), auth: base64url(16) })
       .transform(({ endpoint, p256dh, auth }): Subscription => ({ endpoint, p256dh, authSecret: auth })),
   }),
 ]);
@@ -95,30 +96,59 @@ function token() {
     .regex(/^[\x21-\x7e]+$/, "must be visible ASCII characters");
 }
 
-/** https, no user information, no fragment, and written as the parser writes it (R130, R131). */
+/**
+ * https, no user information, no fragment, written as the parser writes it but for letter case; answers what the
+ * parser writes (R130, R131).
+ */
 function channelUri() {
   return z
     .string()
     .max(2048)
-    .refine((text) => {
+    .transform((text, context) => {
       const url = URL.parse(text);
-      return (
-        url?.protocol === "https:" &&
+      // Without a path the parser adds one.
+      const isNormalised =
+        url !== null && [text, `${text}/`].some((form) => form.toLowerCase() === url.href.toLowerCase());
+      // Other scripts have letters whose lower case is an ASCII letter.
+      const isAscii = /^[\x21-\x7e]+$/.test(text);
+      if (
+        isNormalised &&
+        isAscii &&
+        url.protocol === "https:" &&
         url.username === "" &&
         url.password === "" &&
-        !text.includes("#") &&
-        url.href.toLowerCase() ===
-          (url.pathname === "/" && !text.endsWith("/") ? `${text}/` : text).toLowerCase()
-      );
-    }, "must be a normalised https URL without user information or fragment");
+        !text.includes("#")
+      )
+        return url.href;
+      context.addIssue({
+        code: "custom",
+        message: "must be a normalised https URL without user information or fragment",
+      });
+      return z.NEVER;
+    });
 }
 
 /** Canonical base64url of so many bytes. */
-function applicationKey(bytes: number) {
+function base64url(bytes: number) {
   return z.string().refine((text) => {
     const decoded = Buffer.from(text, "base64url");
     return decoded.length === bytes && decoded.toString("base64url") === text;
   }, `must be ${bytes} bytes in base64url`);
+}
+
+/** A public key of RFC 8291 §3.1: a point on P-256 in the uncompressed form. */
+function publicKey() {
+  return base64url(65).refine((text) => {
+    const point = Buffer.from(text, "base64url");
+    if (point[0] !== 0x04) return false;
+    try {
+      // OpenSSL checks that it lies on the curve (R73).
+      ECDH.convertKey(point, "prime256v1");
+      return true;
+    } catch {
+      return false;
+    }
+  }, "must be a point on P-256 in the uncompressed form");
 }
 
 /** What a push came to, over the devices of one recipient or over several recipients. */

@@ -22,14 +22,14 @@ import { err, ok, type Result } from "./result.ts";
 import { Secret } from "./secret.ts";
 import type { Store } from "./store/store.ts";
 
-export interface Sent {
+interface Sent {
   readonly id: NotificationId;
   readonly createdAt: Date;
   readonly expiresAt: Date;
   readonly push: PushStatus;
 }
 
-export interface Fetched {
+interface Fetched {
   readonly id: NotificationId;
   /** JSON text, as it was given to sendSecure. */
   readonly payload: Secret<string>;

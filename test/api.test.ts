@@ -3,6 +3,8 @@ import { request as httpRequest } from "node:http";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Answered, type Api, createApi, WAYS } from "./helpers/api.ts";
 
+const pathOf = (sent: Answered) => `/api/notifications/${String(sent.json()["id"])}`;
+
 describe.each(WAYS)("%s", (way) => {
   let api: Api;
 
@@ -19,8 +21,6 @@ describe.each(WAYS)("%s", (way) => {
       { "content-type": "application/json", "x-functions-key": api.functionKey },
       body,
     );
-  const pathOf = (sent: Answered) => `/api/notifications/${String(sent.json()["id"])}`;
-
   test("R53: a notification that was sent has an address, an ID and times", async () => {
     const sent = await api.send({ to: "alice", payload: { text: "hello" }, ttl: 3600 });
     expect(sent.status, sent.text).toBe(201);
@@ -253,7 +253,10 @@ describe.each(WAYS)("%s", (way) => {
 
   test("R143: what callers write makes no line of its own in the log", async () => {
     await api.as("alice", "GET", `/api/notifications/%0aFAKE%1b[31m`);
-    for (const line of api.lines) expect(line).not.toMatch(/^FAKE|\u001b\[31m/);
+    for (const line of api.lines) {
+      expect(line.startsWith("FAKE")).toBe(false);
+      expect(line).not.toContain("\u001b");
+    }
   });
 });
 

@@ -82,7 +82,9 @@ test("P1: a push message has no room for content", () => {
 
 /** What a caller can see of an answer, but for what differs between any two calls. */
 function visible({ status, headers, text }: Answered): unknown {
-  const seen = [...headers].filter(([name]) => !["date", "x-correlation-id", "x-ms-invocation-id"].includes(name));
+  const seen = [...headers].filter(
+    ([name]) => !["date", "x-correlation-id", "x-ms-invocation-id"].includes(name),
+  );
   return { status, text, headers: Object.fromEntries(seen) };
 }
 

@@ -1,6 +1,8 @@
 // Key-encryption keys: what wraps the root key and the day keys. The seam, and the local key of development.
-import { createCipheriv, createDecipheriv, createHash, createSecretKey } from "node:crypto";
+import { createCipheriv, createDecipheriv, createHash, createSecretKey, type KeyObject } from "node:crypto";
 import type { Secret } from "../secret.ts";
+
+export const KEY_BYTES = 32;
 
 /** A 256-bit key, wrapped, with the name of the key-encryption key that wrapped it. */
 export interface WrappedKey {
@@ -32,7 +34,7 @@ const INITIAL_VALUE = Buffer.alloc(8, 0xa6);
 export function createLocalKeyWrapper(keks: readonly Secret<Uint8Array>[]): KeyWrapper {
   const known = keks.map((kek) => {
     const bytes = kek.reveal();
-    if (bytes.length !== 32) throw new Error("a local key-encryption key must be 32 bytes");
+    if (bytes.length !== KEY_BYTES) throw new Error("a local key-encryption key must be 32 bytes");
     // A name that tells keys apart and nothing of the key.
     const kekId = `local:${createHash("sha256").update("sp1 kek name\0").update(bytes).digest("hex").slice(0, 16)}`;
     return { kekId, key: createSecretKey(bytes) };
@@ -47,15 +49,21 @@ export function createLocalKeyWrapper(keks: readonly Secret<Uint8Array>[]): KeyW
         wrapped: Buffer.concat([cipher.update(key), cipher.final()]),
       });
     },
-    unwrap: async ({ kekId, wrapped }) => {
+    unwrap: ({ kekId, wrapped }) => {
       const kek = known.find((candidate) => candidate.kekId === kekId);
-      if (kek === undefined) throw new KeyUnavailableError(kekId);
-      try {
-        const decipher = createDecipheriv("id-aes256-wrap", kek.key, INITIAL_VALUE);
-        return await Promise.resolve(Buffer.concat([decipher.update(wrapped), decipher.final()]));
-      } catch {
-        throw new KeyUnavailableError(kekId);
-      }
+      const key = kek && unwrapLocally(kek.key, wrapped);
+      return key === undefined ? Promise.reject(new KeyUnavailableError(kekId)) : Promise.resolve(key);
     },
   };
+}
+
+function unwrapLocally(kek: KeyObject, wrapped: Uint8Array): Buffer | undefined {
+  // OpenSSL unwraps nothing to nothing, and RFC 3394 wraps keys of other lengths too.
+  if (wrapped.length !== KEY_BYTES + INITIAL_VALUE.length) return undefined;
+  try {
+    const decipher = createDecipheriv("id-aes256-wrap", kek, INITIAL_VALUE);
+    return Buffer.concat([decipher.update(wrapped), decipher.final()]);
+  } catch {
+    return undefined;
+  }
 }

@@ -1,11 +1,11 @@
 // The keys in use: one root key, from which every purpose has a key of its own, and one data key for each expiry
 // day. They lie wrapped in the store; unwrapped they live in memory for an hour at most. I/O through what is
 // handed in.
-import { createHmac, createSecretKey, hkdfSync, type KeyObject, randomBytes } from "node:crypto";
+import { createHmac, createSecretKey, hkdfSync, type Hmac, type KeyObject, randomBytes } from "node:crypto";
 import type { Clock } from "../clock.ts";
-import { type Day, toDayName } from "../id.ts";
+import { type Day, toDay, toDayName } from "../id.ts";
 import { withDeadline } from "../deadline.ts";
-import type { KeyWrapper, WrappedKey } from "./kek.ts";
+import { KEY_BYTES, KeyUnavailableError, type KeyWrapper, type WrappedKey } from "./kek.ts";
 
 /** What the keyring needs of storage. */
 export interface KeyRows {
@@ -40,7 +40,7 @@ export type ChannelKey = string & { readonly __brand: "ChannelKey" };
 
 export interface Keyring {
   readonly purposes: (signal: AbortSignal) => Promise<PurposeKeys>;
-  /** The data key of a day, made if it is not there yet. Not to be asked of a day before today. */
+  /** The data key of a day, made if it is not there yet. @throws Error for a day that is over (R103). */
   readonly makeDayKey: (day: Day, signal: AbortSignal) => Promise<KeyObject>;
   /** The data key of a day, if there is one. */
   readonly findDayKey: (day: Day, signal: AbortSignal) => Promise<KeyObject | undefined>;
@@ -61,8 +61,12 @@ export function createKeyring({ rows, wrapper, clock }: KeyringOptions): Keyring
     const signal = AbortSignal.timeout(LOAD_TIMEOUT_MS);
     let stored = await rows.readKey(kind, name, signal);
     if (stored === undefined && make)
-      stored = await rows.insertKey(kind, name, await wrapper.wrap(randomBytes(32), signal), signal);
-    return stored && createSecretKey(await wrapper.unwrap(stored, signal));
+      stored = await rows.insertKey(kind, name, await wrapper.wrap(randomBytes(KEY_BYTES), signal), signal);
+    if (stored === undefined) return undefined;
+    const key = await wrapper.unwrap(stored, signal);
+    // Whatever unwraps it: an empty key would be one that everybody knows.
+    if (key.length !== KEY_BYTES) throw new KeyUnavailableError(stored.kekId);
+    return createSecretKey(key);
   };
   const root = createCache<PurposeKeys>(clock);
   const days = createCache<KeyObject>(clock);
@@ -73,24 +77,24 @@ export function createKeyring({ rows, wrapper, clock }: KeyringOptions): Keyring
         const key = await load("root", ROOT_NAME, true);
         return key && toPurposeKeys(key);
       };
-      return orThrow(await root(ROOT_NAME, loadRoot, signal));
+      const purposes = await root(ROOT_NAME, loadRoot, signal);
+      if (purposes === undefined) throw new Error("the root key that was just made is missing");
+      return purposes;
     },
     makeDayKey: async (day, signal) => {
       const name = toDayName(day);
-      const make = () => load("day", name, true);
-      // The first may have joined the load of a reader, who makes no key.
-      return orThrow((await days(name, make, signal)) ?? (await days(name, make, signal)));
+      for (;;) {
+        if (day < toDay(clock.now())) throw new Error("a day that is over gets no key");
+        const key = await days(name, () => load("day", name, true), signal);
+        if (key !== undefined) return key;
+        // It joined the load of a reader, who makes no key.
+      }
     },
     findDayKey: (day, signal) => {
       const name = toDayName(day);
       return days(name, () => load("day", name, false), signal);
     },
   };
-}
-
-function orThrow<T>(key: T | undefined): T {
-  if (key === undefined) throw new Error("a key that was just made is missing");
-  return key;
 }
 
 /**
@@ -123,7 +127,6 @@ function toPurposeKeys(root: KeyObject): PurposeKeys {
   const recipientsKey = derive("recipient keys");
   const channelsKey = derive("channel keys");
   const topicsKey = derive("topics on the wire");
-  const hmac = (key: KeyObject, text: string) => createHmac("sha256", key).update(text, "utf8");
   return {
     toRecipientKey: (userId) => hmac(recipientsKey, userId).digest("base64url") as RecipientKey,
     toChannelKey: (platform, address) =>
@@ -131,4 +134,8 @@ function toPurposeKeys(root: KeyObject): PurposeKeys {
     toWireTopic: (topic) => hmac(topicsKey, topic).digest().subarray(0, 24).toString("base64url"),
     channelSealingKey: derive("sealed push channels"),
   };
+}
+
+function hmac(key: KeyObject, text: string): Hmac {
+  return createHmac("sha256", key).update(text, "utf8");
 }

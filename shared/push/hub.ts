@@ -92,6 +92,7 @@ export function createHubSender(options: HubOptions): HubSender {
 
 function connect({ connectionString, hubName, allowLoopback }: HubOptions): NotificationHubsClientContext {
   let context: NotificationHubsClientContext;
+  let url: URL;
   try {
     context = createClientContext(connectionString.reveal(), hubName, {
       // One try: the callers repeat what failed, with the hub's own Retry-After in view.
@@ -99,14 +100,14 @@ function connect({ connectionString, hubName, allowLoopback }: HubOptions): Noti
       redirectOptions: { maxRetries: 0 },
       additionalPolicies: allowLoopback ? [{ policy: allowPlainHttpToLoopback, position: "perCall" }] : [],
     });
+    url = context.requestUrl(); // an endpoint that is no URL throws here, with its text in the error
   } catch {
     throw new Error("NOTIFICATION_HUB_CONNECTION_STRING: is not a hub's connection string");
   }
-  const url = context.requestUrl();
   if (url.protocol !== "https:" && !(allowLoopback && url.protocol === "http:" && isLoopback(url)))
     throw new Error("NOTIFICATION_HUB_CONNECTION_STRING: must hold an sb:// or https:// endpoint");
   // The SDK accepts an endpoint alone and fails at the first call.
-  if (!/SharedAccessKey=[^;]/.test(connectionString.reveal()))
+  if (!/(?:^|;)\s*SharedAccessKey\s*=\s*[^;\s]/.test(connectionString.reveal()))
     throw new Error("NOTIFICATION_HUB_CONNECTION_STRING: holds no SharedAccessKey");
   return context;
 }
@@ -226,9 +227,11 @@ function toAppleNotification(message: PushMessage, prompt: Prompt): AppleNotific
 }
 
 function toAppleAlert({ title, body }: Prompt): Readonly<Record<string, string>> {
-  const entry = (name: string, locName: string, text: PromptText) =>
-    "text" in text ? { [name]: text.text } : { [locName]: text.locKey };
-  return { ...entry("title", "title-loc-key", title), ...entry("body", "loc-key", body) };
+  return { ...toAlertMember("title", "title-loc-key", title), ...toAlertMember("body", "loc-key", body) };
+}
+
+function toAlertMember(name: string, locName: string, text: PromptText): Readonly<Record<string, string>> {
+  return "text" in text ? { [name]: text.text } : { [locName]: text.locKey };
 }
 
 /** Runs one call of the hub; whatever it comes to is an outcome, but for an abort, which throws. */

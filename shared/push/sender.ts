@@ -24,7 +24,7 @@ export type PushOutcome =
   | { readonly kind: "message"; readonly status: number }; // our fault: final
 
 /** Carries IDs to single devices. */
-export interface Sender {
+interface Sender {
   readonly platforms: readonly Platform[];
   readonly pushToDevice: (
     platform: Platform,
@@ -51,7 +51,7 @@ export interface HubSender extends Sender {
   readonly deleteInstallation: (channelKey: ChannelKey, signal: AbortSignal) => Promise<PushOutcome>;
 }
 
-export interface HubInstallation {
+interface HubInstallation {
   /** The hub's installation id: a new owner of a push channel replaces the old one in one write. */
   readonly channelKey: ChannelKey;
   readonly recipientKey: RecipientKey;

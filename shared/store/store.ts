@@ -15,7 +15,7 @@ export interface NotificationRow {
 }
 
 /** How a recipient's push ended, where it was not simply accepted. */
-export type PushMark = "failed" | "no-devices";
+type PushMark = "failed" | "no-devices";
 
 export interface StoredNotification extends NotificationRow {
   readonly fetchedAt?: Date;

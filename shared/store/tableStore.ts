@@ -194,7 +194,7 @@ function text(value: unknown): string {
 }
 
 function number(value: unknown): number {
-  if (typeof value === "number" && value >= 0 && value <= 16) return value;
+  if (typeof value === "number" && Number.isInteger(value) && value >= 0 && value <= 16) return value;
   throw new RowDamagedError("a number is missing or out of range");
 }
 

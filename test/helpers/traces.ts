@@ -17,9 +17,9 @@ const SHAPES: Readonly<Record<string, (marker: string) => readonly Buffer[]>> = 
   ],
   "JSON-escaped": (marker) => [
     Buffer.from(JSON.stringify(marker).slice(1, -1)),
-    Buffer.from([...marker].map((c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`).join("")),
+    Buffer.from(Array.from(marker, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`).join("")),
   ],
-  reversed: (marker) => [Buffer.from([...marker].toReversed().join(""))],
+  reversed: (marker) => [Buffer.from(Array.from(marker).toReversed().join(""))],
 };
 
 /** The shapes in which the marker (ASCII, 16 characters or more) stands somewhere in the bytes. */

@@ -1,0 +1,135 @@
+// What callers see when storage, the hub or the issuer is away: a 503 with Retry-After in time, and nothing of the
+// reason.
+import { createServer, type Server, type Socket } from "node:net";
+import { once } from "node:events";
+import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { type Answered, type Api, createApi } from "./helpers/api.ts";
+
+/** Takes connections and says nothing (a black hole), or ends them at once. */
+async function createDeadEnd(isSilent: boolean) {
+  const sockets = new Set<Socket>();
+  const server: Server = createServer((socket) => {
+    socket.on("error", () => undefined);
+    if (!isSilent) socket.resetAndDestroy();
+    else sockets.add(socket.on("close", () => sockets.delete(socket)));
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  if (address === null || typeof address === "string") throw new Error("no port");
+  return {
+    origin: `127.0.0.1:${address.port}`,
+    connections: () => sockets.size,
+    close: async () => {
+      for (const socket of sockets) socket.destroy();
+      server.close();
+      await once(server, "close");
+    },
+  };
+}
+
+function expectLater(answer: Answered, reason: string): void {
+  expect(answer.status, answer.text).toBe(503);
+  expect(answer.json()).toMatchObject({ type: "about:blank", status: 503, reason });
+  expect(answer.headers.get("retry-after")).toMatch(/^[1-9]\d*$/);
+  expect(Object.keys(answer.json()).toSorted()).toEqual(["reason", "status", "title", "type"]);
+  expect(answer.headers.get("content-type")).toBe("application/problem+json");
+}
+
+describe.each([
+  ["resets every connection", false, "store_unavailable"],
+  ["never answers", true, "too_slow"],
+])("R96: a store that %s", (_what, isSilent, reason) => {
+  let deadEnd: Awaited<ReturnType<typeof createDeadEnd>>;
+  let api: Api;
+
+  beforeAll(async () => {
+    deadEnd = await createDeadEnd(isSilent);
+    const storageConnectionString = inject("storageConnectionString").replace(
+      /127\.0\.0\.1:\d+/,
+      deadEnd.origin,
+    );
+    api = await createApi("in process", { storageConnectionString });
+  });
+  afterAll(async () => {
+    await api.close();
+    await deadEnd.close();
+  });
+
+  test.concurrent.each<[string, () => Promise<Answered>]>([
+    ["sendSecure", () => api.send({ to: "alice", payload: "secret" })],
+    ["getNotification", async () => api.as("alice", "GET", `/api/notifications/${await aLiveId()}`)],
+    [
+      "registerInstallation",
+      () => api.as("alice", "PUT", "/api/installations/phone", { platform: "fcmv1", pushChannel: "t" }),
+    ],
+    ["removeInstallation", () => api.as("alice", "DELETE", "/api/installations/phone")],
+  ])("makes %s a 503 in time", async (_name, call) => {
+    expectLater(await call(), reason);
+  });
+
+  test("pushes nothing", () => {
+    expect(api.hub.requests).toEqual([]);
+  });
+
+  test("makes health a 503 that tells nothing", async () => {
+    const answer = await api.call("GET", "/api/health");
+    expect(answer.status).toBe(503);
+    expect(answer.json()).toMatchObject({
+      reason: isSilent ? expect.stringMatching(/unhealthy|too_slow/) : "unhealthy",
+    });
+    expect(answer.text).not.toContain(deadEnd.origin);
+  });
+
+  test("is not asked for a caller who is nobody (R24), nor for an ID that is over", async () => {
+    for (const headers of [{}, { authorization: "Bearer a.b.c" }, { authorization: "Basic YTpi" }])
+      expect((await api.call("GET", `/api/notifications/${await aLiveId()}`, headers)).status).toBe(401);
+    // Days of 1970, and of 2059: no storage has to be asked.
+    expect((await api.as("alice", "GET", `/api/notifications/${"0".repeat(32)}`)).status).toBe(404);
+    expect((await api.as("alice", "GET", `/api/notifications/F${"Z".repeat(31)}`)).status).toBe(404);
+  });
+});
+
+/** An ID that could stand for something: made by a service that works. */
+let liveId: Promise<string> | undefined;
+function aLiveId(): Promise<string> {
+  liveId ??= (async () => {
+    const working = await createApi("in process");
+    try {
+      return String((await working.send({ to: "alice", payload: 1 })).json()["id"]);
+    } finally {
+      await working.close();
+    }
+  })();
+  return liveId;
+}
+
+test("a hub that never answers makes sendSecure a 503 in time, and nothing is left to fetch", async () => {
+  const api = await createApi("in process");
+  try {
+    await api.as("alice", "PUT", "/api/installations/phone", { platform: "fcmv1", pushChannel: "t" });
+    api.hub.fail({ on: "send", answer: "hang" });
+    const answer = await api.send({ to: "alice", payload: "secret" });
+    expectLater(answer, "hub_unavailable");
+    // The ID was on its way to the hub: whoever learns it there gets nothing for it.
+    const body = Buffer.from(api.hub.requests.at(-1)?.body ?? "").toString("utf8");
+    const id = /[0-9A-HJKMNP-TV-Z]{32}/.exec(body)?.[0] ?? "";
+    expect(id).not.toBe("");
+    expect((await api.as("alice", "GET", `/api/notifications/${id}`)).status).toBe(404);
+  } finally {
+    await api.close();
+  }
+});
+
+test("R28: an issuer that is away makes a device's call a 503, never a 401", async () => {
+  const api = await createApi("in process");
+  try {
+    const token = await api.issuer.buildUserToken("alice");
+    await api.issuer.close();
+    const answer = await api.call("GET", `/api/notifications/${"0".repeat(32)}`, {
+      authorization: `Bearer ${token}`,
+    });
+    expectLater(answer, "issuer_unavailable");
+  } finally {
+    await api.close();
+  }
+});
