@@ -2,6 +2,13 @@
 // No I/O: the environment is handed in.
 import { err, ok, type Result } from "./result.ts";
 import { Secret } from "./secret.ts";
+import {
+  type Check,
+  type ConfigFault,
+  createSettingsReader,
+  type Environment,
+  type SettingsReader,
+} from "./settingsReader.ts";
 
 export const MIN_TTL_SECONDS = 60;
 /** 28 days: what push services keep at most, and so the longest lifetime of a notification. */
@@ -65,17 +72,10 @@ export interface Prompt {
 /** Plain text, or a key that the app looks up in its own languages. */
 export type PromptText = { readonly text: string } | { readonly locKey: string };
 
-export interface ConfigFault {
-  readonly setting: string;
-  readonly fault: string;
-}
-
-export type Environment = Readonly<Record<string, string | undefined>>;
-
 /** Reads the settings; a value that is missing, malformed or unsafe is a fault, and all faults are told at once. */
 export function parseConfig(env: Environment): Result<Config, readonly ConfigFault[]> {
   const faults: ConfigFault[] = [];
-  const read = createReader(env, faults);
+  const read = createSettingsReader(env, faults);
 
   const allowLoopback = read.choice("ALLOW_LOOPBACK", ["true", "false"], "false") === "true";
   if (allowLoopback && env["WEBSITE_SITE_NAME"] !== undefined)
@@ -122,8 +122,8 @@ export function parseConfig(env: Environment): Result<Config, readonly ConfigFau
     },
     prompt: {
       defaultDisplay: read.choice("DEFAULT_DISPLAY", ["alert", "silent"], "alert"),
-      title: read.prompt("ALERT_TITLE", "New notification"),
-      body: read.prompt("ALERT_BODY", "Open the app to read it."),
+      title: readPrompt(read, faults, "ALERT_TITLE", "New notification"),
+      body: readPrompt(read, faults, "ALERT_BODY", "Open the app to read it."),
     },
     allowLoopback,
   };
@@ -139,9 +139,6 @@ export function toFaultText(faults: readonly ConfigFault[]): string {
 export function isLoopback(url: URL): boolean {
   return url.hostname === "localhost" || url.hostname === "[::1]" || /^127(\.\d{1,3}){3}$/.test(url.hostname);
 }
-
-/** What is wrong with a text, or nothing. */
-type Check = (text: string) => string | undefined;
 
 const visible: Check = (text) =>
   /^[\x21-\x7e]+$/.test(text) ? undefined : "must be visible ASCII characters without spaces";
@@ -192,7 +189,7 @@ function schemeFault(url: URL, allowLoopback: boolean): string | undefined {
   return allowLoopback ? undefined : "must be https (plain http to this machine needs ALLOW_LOOPBACK)";
 }
 
-function readStorage(read: Reader, faults: ConfigFault[], allowLoopback: boolean): StorageConfig {
+function readStorage(read: SettingsReader, faults: ConfigFault[], allowLoopback: boolean): StorageConfig {
   const tablePrefix = read.text("TABLE_PREFIX", tablePrefixFault) ?? "";
   const connectionString = read.text("STORAGE_CONNECTION_STRING", (text) =>
     connectionStringFault(text, allowLoopback),
@@ -237,7 +234,7 @@ function connectionStringFault(text: string, allowLoopback: boolean): string | u
   return url === null ? "holds an endpoint that is no URL" : schemeFault(url, allowLoopback);
 }
 
-function readKeks(read: Reader): readonly Secret<Uint8Array>[] {
+function readKeks(read: SettingsReader): readonly Secret<Uint8Array>[] {
   const texts = read.requiredList("PAYLOAD_LOCAL_KEK", (text) =>
     Buffer.from(text, "base64").length === 32 && Buffer.from(text, "base64").toString("base64") === text
       ? undefined
@@ -246,81 +243,18 @@ function readKeks(read: Reader): readonly Secret<Uint8Array>[] {
   return texts.map((text) => new Secret<Uint8Array>(Buffer.from(text, "base64")));
 }
 
-type Reader = ReturnType<typeof createReader>;
-
-function createReader(env: Environment, faults: ConfigFault[]) {
-  const text = (setting: string, check?: Check): string | undefined => {
-    const value = env[setting]?.trim();
-    if (value === undefined || value === "") return undefined;
-    // The platform leaves the reference itself in place when it cannot read the secret.
-    const fault = value.startsWith("@Microsoft.KeyVault(")
-      ? "is a Key Vault reference that the platform could not resolve (does the app's identity have access?)"
-      : check?.(value);
-    if (fault === undefined) return value;
-    faults.push({ setting, fault });
-    return undefined;
-  };
-  const required = (setting: string, check?: Check): string => {
-    const before = faults.length;
-    const value = text(setting, check);
-    if (value === undefined && faults.length === before) faults.push({ setting, fault: "is missing" });
-    return value ?? "";
-  };
-  const list = (setting: string, check: Check): readonly string[] | undefined =>
-    toList(
-      text(setting, (value) =>
-        toList(value)
-          ?.map(check)
-          .find((fault) => fault !== undefined),
-      ),
-    );
-  return {
-    text,
-    required,
-    list,
-    requiredList: (setting: string, check: Check): readonly string[] => {
-      const before = faults.length;
-      const items = list(setting, check);
-      if (items === undefined && faults.length === before) faults.push({ setting, fault: "is missing" });
-      return items ?? [];
-    },
-    choice: <const T extends string>(setting: string, choices: readonly T[], otherwise: T): T => {
-      const value = text(setting, (given) =>
-        choices.some((choice) => choice === given) ? undefined : `must be one of ${choices.join(", ")}`,
-      );
-      return choices.find((choice) => choice === value) ?? otherwise;
-    },
-    integer: (setting: string, lowest: number, highest: number, otherwise: number): number => {
-      const value = text(setting, (given) =>
-        /^\d{1,9}$/.test(given) && Number(given) >= lowest && Number(given) <= highest
-          ? undefined
-          : `must be a whole number from ${lowest} to ${highest}`,
-      );
-      return value === undefined ? otherwise : Number(value);
-    },
-    pattern: (setting: string): RegExp | undefined => {
-      const value = text(setting, (given) => {
-        try {
-          return void new RegExp(given, "u"); // by itself: brackets that close ours would undo the anchors
-        } catch {
-          return "is not a regular expression";
-        }
-      });
-      return value === undefined ? undefined : new RegExp(`^(?:${value})$`, "u");
-    },
-    prompt: (setting: "ALERT_TITLE" | "ALERT_BODY", otherwise: string): PromptText => {
-      const plain = text(setting, promptFault);
-      const locKey = text(`${setting}_LOC_KEY`, promptFault);
-      if (plain !== undefined && locKey !== undefined)
-        faults.push({ setting: `${setting}_LOC_KEY`, fault: `stands beside ${setting}; keep one` });
-      return locKey === undefined ? { text: plain ?? otherwise } : { locKey };
-    },
-  };
-}
-
 // The push services take 4 KB in all.
 const promptFault: Check = (text) => (text.length <= 200 ? undefined : "must be at most 200 characters");
 
-function toList(text: string | undefined): readonly string[] | undefined {
-  return text?.split(",").map((item) => item.trim());
+function readPrompt(
+  read: SettingsReader,
+  faults: ConfigFault[],
+  setting: "ALERT_TITLE" | "ALERT_BODY",
+  otherwise: string,
+): PromptText {
+  const plain = read.text(setting, promptFault);
+  const locKey = read.text(`${setting}_LOC_KEY`, promptFault);
+  if (plain !== undefined && locKey !== undefined)
+    faults.push({ setting: `${setting}_LOC_KEY`, fault: `stands beside ${setting}; keep one` });
+  return locKey === undefined ? { text: plain ?? otherwise } : { locKey };
 }
