@@ -33,16 +33,19 @@ export type StorageConfig = { readonly tablePrefix: string } & (
   | { readonly endpoint: string } // with managed identity
 );
 
-interface TokenConfig {
+export interface TokenConfig {
+  /** Compared character for character with `iss`, and where discovery starts. */
   readonly issuers: readonly string[];
   readonly audiences: readonly string[];
+  /** Symmetric ones and `none` are ignored. */
   readonly algorithms: readonly string[];
   readonly tokenType: "any" | "at+jwt";
+  /** For `exp`, `nbf` and `iat` alike; more than 300 counts as 300. */
   readonly clockToleranceSeconds: number;
   readonly scope: string;
   /** Absent: `scp` for Entra issuers, else `scope`. */
   readonly scopeClaim?: string;
-  /** Absent: `oid` for Entra issuers, else `sub`. */
+  /** A claim's name, or `tid.oid`. Absent: `oid` for Entra issuers, else `sub`. */
   readonly userClaim?: string;
 }
 

@@ -72,6 +72,18 @@ test("P1: only the ID leaves: no byte that the hub receives holds the payload, t
   expect(traces(topic)).toEqual([]);
   // The search would have found it.
   expect(traces(String(ids[0]))).toContain("text");
+
+  // R139, R142: nor do the logs hold it, or what opens a door.
+  const got = await api.as(user, "GET", `/api/notifications/${String(ids[0])}`);
+  expect(got.text).toContain(marker);
+  const log = Buffer.from(api.lines.join("\n"));
+  expect(log.includes(String(ids[0]))).toBe(true);
+  const addresses = DEVICES.map(({ pushChannel }) =>
+    typeof pushChannel === "string" ? pushChannel : pushChannel.endpoint,
+  );
+  for (const secret of [marker, api.functionKey, ...addresses.filter((address) => address.length >= 16)])
+    expect(findTraces(log, secret), secret).toEqual([]);
+  expect(log.includes("Bearer")).toBe(false);
 });
 
 test("P1: a push message has no room for content", () => {

@@ -1,5 +1,6 @@
 // A bearer token becomes a user or a sender: signature by the configured issuer, then the claims (RFC 7519, RFC 8725,
 // RFC 9068, Entra ID's claims). Does I/O only through issuer.ts, and only for issuers that are configured.
+import type { TokenConfig } from "../config.ts";
 import type { Log } from "../log.ts";
 import { err, ok, type Result } from "../result.ts";
 import { toUserId } from "../userId.ts";
@@ -13,20 +14,7 @@ export type { AuthFailure } from "./bearer.ts";
 const MAX_CLOCK_TOLERANCE_SECONDS = 300;
 const MAX_LIFETIME_SECONDS = 48 * 60 * 60;
 
-export interface TokenVerifierOptions {
-  /** Compared character for character with `iss`, and where discovery starts. */
-  readonly issuers: readonly string[];
-  readonly audiences: readonly string[];
-  /** Symmetric ones and `none` are ignored. */
-  readonly algorithms: readonly string[];
-  readonly tokenType: "any" | "at+jwt";
-  /** For `exp`, `nbf` and `iat` alike; more than 300 counts as 300. */
-  readonly clockToleranceSeconds: number;
-  readonly scope: string;
-  /** Absent: `scp` for Entra issuers, else `scope`. */
-  readonly scopeClaim?: string;
-  /** A claim's name, or `tid.oid`. Absent: `oid` for Entra issuers, else `sub`. */
-  readonly userClaim?: string;
+export interface TokenVerifierOptions extends TokenConfig {
   readonly senderRole: string;
   /** Absent: any client that holds the role. */
   readonly senderClientIds?: readonly string[];
