@@ -5,28 +5,34 @@ import { createTokenVerifier } from "../shared/auth/token.ts";
 import type { Clock } from "../shared/clock.ts";
 import type { Config } from "../shared/config.ts";
 import { createKeyring } from "../shared/crypto/keyring.ts";
-import { createLocalKeyWrapper } from "../shared/crypto/kek.ts";
+import { createLocalKeyWrapper, type KeyWrapper } from "../shared/crypto/kek.ts";
+import { createKeyVaultWrapper } from "../shared/crypto/keyVault.ts";
 import type { Log } from "../shared/log.ts";
 import { createHubSender } from "../shared/push/hub.ts";
+import { createDropExpired } from "../shared/retention.ts";
 import { createService } from "../shared/service.ts";
 import { createTables } from "../shared/store/table.ts";
 import { createTableStore } from "../shared/store/tableStore.ts";
+import { dropExpired } from "./dropExpired.ts";
 import type { HandlerOptions, Route } from "./handler.ts";
 import { createRoutes } from "./routes.ts";
+import type { Timer } from "./timer.ts";
 
 export interface App extends HandlerOptions {
   readonly routes: readonly Route[];
+  readonly timers: readonly Timer[];
 }
 
 /** @param log Takes what happens outside any call. */
 export function createApp(config: Config, clock: Clock, log: Log): App {
-  const { storage, hub, tokens, senders, localKeks, limits, prompt, allowLoopback } = config;
+  const { storage, hub, tokens, senders, limits, prompt, allowLoopback } = config;
   const store = createTableStore(
     createTables({ storage, credential: createManagedIdentity(), clock, allowLoopback }),
   );
+  const keyring = createKeyring({ rows: store, wrapper: createWrapper(config), clock });
   const service = createService({
     store,
-    keyring: createKeyring({ rows: store, wrapper: createLocalKeyWrapper(localKeks), clock }),
+    keyring,
     hub: createHubSender({
       connectionString: hub.connectionString,
       hubName: hub.name,
@@ -40,6 +46,7 @@ export function createApp(config: Config, clock: Clock, log: Log): App {
   });
   return {
     routes: createRoutes(service, limits),
+    timers: [dropExpired(config.schedules.dropExpired, createDropExpired({ store, keyring, clock }))],
     tokens: createTokenVerifier({
       ...tokens,
       senderRole: senders.role,
@@ -50,6 +57,12 @@ export function createApp(config: Config, clock: Clock, log: Log): App {
     }),
     senderAuth: senders.auth,
   };
+}
+
+function createWrapper({ kek, allowLoopback }: Config): KeyWrapper {
+  if ("keyUrl" in kek)
+    return createKeyVaultWrapper({ keyUrl: kek.keyUrl, credential: createManagedIdentity(), allowLoopback });
+  return createLocalKeyWrapper(kek.localKeks);
 }
 
 /** Loaded only when a token is asked for: with a connection string it costs nothing. */

@@ -4,7 +4,7 @@ import type { HttpHandler, HttpRequest, HttpResponseInit, InvocationContext } fr
 import { parseBearer } from "../shared/auth/bearer.ts";
 import type { TokenVerifier } from "../shared/auth/token.ts";
 import { withDeadline } from "../shared/deadline.ts";
-import { createLog, type Log } from "../shared/log.ts";
+import { createLog, type Log, type LogFields } from "../shared/log.ts";
 import { UserId } from "../shared/notification.ts";
 import { type Answer, type Failure, toProblem } from "../shared/problem.ts";
 import { err, ok, type Result } from "../shared/result.ts";
@@ -108,18 +108,23 @@ function checkQuery(route: Route, request: HttpRequest): Result<Answer, Failure>
   return isClean ? undefined : err({ reason: "query_invalid" });
 }
 
-/** Whose fault a surprise is. Only what holds no secret is logged: never an SDK's or a parser's own message. */
-function toFailure(error: unknown, signal: AbortSignal, log: Log): Failure {
+/** What a log may hold of an error: never an SDK's or a parser's own message. */
+export function toFaultFields(error: unknown): LogFields & { readonly code?: string | undefined } {
   const thrown: Error & { readonly code?: unknown } =
     error instanceof Error ? error : new Error("not an error");
-  const { code, name, message, stack, cause } = thrown;
-  const told = name === "RestError" || name === "SyntaxError" ? undefined : message;
-  const fields = {
+  const { code, name, message, cause } = thrown;
+  return {
     code: typeof code === "string" ? code : undefined,
     name,
-    message: told,
+    message: name === "RestError" || name === "SyntaxError" ? undefined : message,
     cause: cause instanceof Error ? cause.name : undefined,
   };
+}
+
+/** Whose fault a surprise is. */
+function toFailure(error: unknown, signal: AbortSignal, log: Log): Failure {
+  const fields = toFaultFields(error);
+  const { code, name } = fields;
   if (code === "STORE_UNAVAILABLE") {
     log.error("store_unavailable", fields);
     return { reason: "store_unavailable", retryAfterSeconds: 5 };
@@ -133,7 +138,9 @@ function toFailure(error: unknown, signal: AbortSignal, log: Log): Failure {
     log.error("too_slow", fields);
     return { reason: "too_slow", retryAfterSeconds: 5 };
   }
-  const frames = stack?.split("\n").filter((line) => /^\s+at /.test(line));
+  const frames = (error instanceof Error ? error.stack : undefined)
+    ?.split("\n")
+    .filter((line) => /^\s+at /.test(line));
   log.error("internal", { ...fields, stack: frames?.join(" ") });
   return { reason: "internal" };
 }
@@ -152,7 +159,7 @@ function toResponse({ status, headers, body }: Answer, correlationId: string): H
 }
 
 /** Lines go to the platform's log of this invocation. */
-function toLog(context: InvocationContext): Log {
+export function toLog(context: InvocationContext): Log {
   return createLog((level, line) => context[level](line));
 }
 

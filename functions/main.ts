@@ -5,6 +5,7 @@ import { parseConfig, toFaultText } from "../shared/config.ts";
 import { createLog } from "../shared/log.ts";
 import { createApp } from "./app.ts";
 import { toHttpHandler } from "./handler.ts";
+import { toTimerHandler } from "./timer.ts";
 
 const config = parseConfig(process.env);
 if (!config.ok) throw new Error(toFaultText(config.error));
@@ -22,3 +23,5 @@ for (const route of app.routes)
     authLevel: route.caller === "sender" && app.senderAuth === "functionKey" ? "function" : "anonymous",
     handler: toHttpHandler(route, app),
   });
+for (const timer of app.timers)
+  functions.timer(timer.name, { schedule: timer.schedule, handler: toTimerHandler(timer) });

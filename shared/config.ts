@@ -20,10 +20,11 @@ export interface Config {
   readonly hub: { readonly connectionString: Secret<string>; readonly name: string };
   readonly tokens: TokenConfig;
   readonly senders: SenderConfig;
-  /** Local key-encryption keys, 32 bytes each, newest first. */
-  readonly localKeks: readonly Secret<Uint8Array>[];
+  readonly kek: KekConfig;
   readonly limits: Limits;
   readonly prompt: Prompt;
+  /** NCRONTAB. */
+  readonly schedules: { readonly dropExpired: string };
   /** Development only: plain http and loopback addresses are allowed. */
   readonly allowLoopback: boolean;
 }
@@ -32,6 +33,10 @@ export type StorageConfig = { readonly tablePrefix: string } & (
   | { readonly connectionString: Secret<string> }
   | { readonly endpoint: string } // with managed identity
 );
+
+type KekConfig =
+  | { readonly keyUrl: string } // in Azure Key Vault, with managed identity
+  | { readonly localKeks: readonly Secret<Uint8Array>[] }; // 32 bytes each, newest first
 
 export interface TokenConfig {
   /** Compared character for character with `iss`, and where discovery starts. */
@@ -88,11 +93,6 @@ export function parseConfig(env: Environment): Result<Config, readonly ConfigFau
   const userClaim = read.text("AUTH_USER_CLAIM", userClaimName);
   const clientIds = read.list("SENDER_CLIENT_IDS", visible);
   const userIdPattern = read.pattern("USER_ID_PATTERN");
-  if (env["PAYLOAD_KEK"] !== undefined && env["PAYLOAD_KEK"] !== "")
-    faults.push({
-      setting: "PAYLOAD_KEK",
-      fault: "Key Vault keys are not read by this version; set PAYLOAD_LOCAL_KEK",
-    });
 
   const config: Config = {
     storage: readStorage(read, faults, allowLoopback),
@@ -115,7 +115,7 @@ export function parseConfig(env: Environment): Result<Config, readonly ConfigFau
       role: read.text("SENDER_ROLE", scopeToken) ?? "Notifications.Send",
       ...(clientIds === undefined ? {} : { clientIds }),
     },
-    localKeks: readKeks(read),
+    kek: readKek(read, faults),
     limits: {
       defaultTtlSeconds: read.integer("DEFAULT_TTL", MIN_TTL_SECONDS, MAX_TTL_SECONDS, 604_800),
       maxPayloadBytes: read.integer("MAX_PAYLOAD_BYTES", 1, MAX_PAYLOAD_BYTES_CEILING, 262_144),
@@ -128,6 +128,7 @@ export function parseConfig(env: Environment): Result<Config, readonly ConfigFau
       title: readPrompt(read, faults, "ALERT_TITLE", "New notification"),
       body: readPrompt(read, faults, "ALERT_BODY", "Open the app to read it."),
     },
+    schedules: { dropExpired: read.text("DROP_EXPIRED_SCHEDULE", scheduleFault) ?? "0 17 * * * *" },
     allowLoopback,
   };
   return faults.length === 0 ? ok(config) : err(faults);
@@ -237,14 +238,34 @@ function connectionStringFault(text: string, allowLoopback: boolean): string | u
   return url === null ? "holds an endpoint that is no URL" : schemeFault(url, allowLoopback);
 }
 
-function readKeks(read: SettingsReader): readonly Secret<Uint8Array>[] {
-  const texts = read.requiredList("PAYLOAD_LOCAL_KEK", (text) =>
-    Buffer.from(text, "base64").length === 32 && Buffer.from(text, "base64").toString("base64") === text
-      ? undefined
-      : "must be 32 bytes in base64 (make one: openssl rand -base64 32)",
-  );
-  return texts.map((text) => new Secret<Uint8Array>(Buffer.from(text, "base64")));
+function readKek(read: SettingsReader, faults: ConfigFault[]): KekConfig {
+  const before = faults.length;
+  const keyUrl = read.text("PAYLOAD_KEK", keyUrlFault);
+  const texts = read.list("PAYLOAD_LOCAL_KEK", localKekFault);
+  if (keyUrl !== undefined && texts !== undefined)
+    faults.push({ setting: "PAYLOAD_LOCAL_KEK", fault: "stands beside PAYLOAD_KEK; keep one" });
+  if (keyUrl !== undefined) return { keyUrl };
+  if (texts === undefined && faults.length === before)
+    faults.push({ setting: "PAYLOAD_KEK", fault: "is missing (or PAYLOAD_LOCAL_KEK)" });
+  return { localKeks: texts?.map((text) => new Secret<Uint8Array>(Buffer.from(text, "base64"))) ?? [] };
 }
+
+/** Without a version, so that a new one is used when there is one. The token for the vault travels there: https. */
+const keyUrlFault: Check = (text) => {
+  const url = URL.parse(text);
+  if (url === null || !isBare(url) || !/^\/keys\/[A-Za-z0-9-]{1,127}\/?$/.test(url.pathname))
+    return "must be the address of a Key Vault key, without a version: https://VAULT.vault.azure.net/keys/NAME";
+  return schemeFault(url, false);
+};
+
+const localKekFault: Check = (text) =>
+  Buffer.from(text, "base64").length === 32 && Buffer.from(text, "base64").toString("base64") === text
+    ? undefined
+    : "must be 32 bytes in base64 (make one: openssl rand -base64 32)";
+
+/** The form alone: what its fields may hold is the platform's to judge. */
+const scheduleFault: Check = (text) =>
+  /^\S+(?: \S+){5}$/.test(text) ? undefined : "must be NCRONTAB with six fields, the seconds first";
 
 // The push services take 4 KB in all.
 const promptFault: Check = (text) => (text.length <= 200 ? undefined : "must be at most 200 characters");

@@ -29,6 +29,14 @@ export function toDayName(day: Day): string {
   return new Date(day * DAY_MS).toISOString().slice(0, 10).replaceAll("-", "");
 }
 
+/** The day of a name that `toDayName` made; nothing for any other text. */
+export function parseDayName(name: string): Day | undefined {
+  const [, year, month, day] = /^(\d{4})(\d{2})(\d{2})$/.exec(name) ?? [];
+  const at = Date.UTC(Number(year), Number(month) - 1, Number(day));
+  // The 31st of a month of 30 days is another day's name.
+  return Number.isNaN(at) || toDayName(at / DAY_MS) !== name ? undefined : at / DAY_MS;
+}
+
 export function createNotificationId(
   createdAt: Date,
   expiresAt: Date,

@@ -138,8 +138,18 @@ describe("what is set is taken", () => {
 
   test("key-encryption keys, newest first", () => {
     const keys = [randomBytes(32), randomBytes(32)];
-    const { localKeks } = parse({ PAYLOAD_LOCAL_KEK: keys.map((key) => key.toString("base64")).join(", ") });
-    expect(localKeks.map((key) => Buffer.from(key.reveal()))).toEqual(keys);
+    const { kek: read } = parse({ PAYLOAD_LOCAL_KEK: keys.map((key) => key.toString("base64")).join(", ") });
+    expect("localKeks" in read && read.localKeks.map((key) => Buffer.from(key.reveal()))).toEqual(keys);
+  });
+
+  test("a key-encryption key in a vault, in place of local ones", () => {
+    const keyUrl = "https://v.vault.azure.net/keys/payload-kek";
+    expect(parse({ PAYLOAD_KEK: keyUrl, PAYLOAD_LOCAL_KEK: "" }).kek).toEqual({ keyUrl });
+  });
+
+  test("when days are dropped", () => {
+    expect(parse({}).schedules.dropExpired).toBe("0 17 * * * *");
+    expect(parse({ DROP_EXPIRED_SCHEDULE: "0 */5 * * * *" }).schedules.dropExpired).toBe("0 */5 * * * *");
   });
 
   test.each([
@@ -176,7 +186,7 @@ describe("R154: what is missing stops the start", () => {
     ["NOTIFICATION_HUB_NAME", "NOTIFICATION_HUB_NAME"],
     ["AUTH_ISSUER", "AUTH_ISSUER"],
     ["AUTH_AUDIENCE", "AUTH_AUDIENCE"],
-    ["PAYLOAD_LOCAL_KEK", "PAYLOAD_LOCAL_KEK"],
+    ["PAYLOAD_LOCAL_KEK", "PAYLOAD_KEK"],
   ])("%s", (name, told) => {
     expect(faultsOf({ [name]: undefined })).toEqual([told]);
   });
@@ -228,7 +238,14 @@ const refused: readonly (readonly [string, string])[] = [
   ["SENDER_ROLE", `${marker} x`],
   ["SENDER_CLIENT_IDS", `${marker},`],
   ["SENDER_CLIENT_IDS", `a b,${marker}`],
-  ["PAYLOAD_KEK", `https://${marker}.vault.azure.net/keys/k`],
+  ["PAYLOAD_KEK", marker],
+  ["PAYLOAD_KEK", `http://${marker}.vault.azure.net/keys/k`],
+  ["PAYLOAD_KEK", `https://${marker}.vault.azure.net/keys/k/0123456789abcdef0123456789abcdef`], // a version
+  ["PAYLOAD_KEK", `https://${marker}.vault.azure.net/secrets/k`],
+  ["PAYLOAD_KEK", `https://${marker}.vault.azure.net/keys/k?x=${marker}`],
+  ["PAYLOAD_KEK", `https://${marker}@v.vault.azure.net/keys/k`],
+  ["DROP_EXPIRED_SCHEDULE", marker],
+  ["DROP_EXPIRED_SCHEDULE", `0 0 * * ${marker}`],
   ["PAYLOAD_KEK", `@Microsoft.KeyVault(${marker})`],
   ["PAYLOAD_LOCAL_KEK", marker],
   ["PAYLOAD_LOCAL_KEK", `${kek},${marker}`],

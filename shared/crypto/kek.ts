@@ -12,6 +12,8 @@ export interface WrappedKey {
 
 /** Wraps and unwraps 256-bit keys. May do I/O (a vault); every wait ends with `signal`. */
 export interface KeyWrapper {
+  /** The name of the key-encryption key that wraps now. */
+  readonly newestKekId: (signal: AbortSignal) => Promise<string>;
   /** Under the newest key-encryption key. */
   readonly wrap: (key: Uint8Array, signal: AbortSignal) => Promise<WrappedKey>;
   /** @throws KeyUnavailableError when its key-encryption key is not there or does not fit. */
@@ -22,8 +24,11 @@ export interface KeyWrapper {
 export class KeyUnavailableError extends Error {
   readonly code = "KEY_UNAVAILABLE";
 
-  constructor(kekId: string) {
-    super(`no key-encryption key opens a key wrapped by ${kekId}`);
+  constructor(kekId: string, options?: ErrorOptions) {
+    super(
+      `the key-encryption key ${kekId} is not there, or does not open what it should have wrapped`,
+      options,
+    );
   }
 }
 
@@ -42,6 +47,7 @@ export function createLocalKeyWrapper(keks: readonly Secret<Uint8Array>[]): KeyW
   const [newest] = known;
   if (newest === undefined) throw new Error("no local key-encryption key");
   return {
+    newestKekId: () => Promise.resolve(newest.kekId),
     wrap: (key) => {
       const cipher = createCipheriv("id-aes256-wrap", newest.key, INITIAL_VALUE);
       return Promise.resolve({

@@ -7,13 +7,18 @@ import { type Day, toDay, toDayName } from "../id.ts";
 import { withDeadline } from "../deadline.ts";
 import { KEY_BYTES, KeyUnavailableError, type KeyWrapper, type WrappedKey } from "./kek.ts";
 
+interface StoredKey extends WrappedKey {
+  /** The version that a replacement has to name. */
+  readonly etag: string;
+}
+
 /** What the keyring needs of storage. */
 export interface KeyRows {
   readonly readKey: (
     kind: "root" | "day",
     name: string,
     signal: AbortSignal,
-  ) => Promise<WrappedKey | undefined>;
+  ) => Promise<StoredKey | undefined>;
   /** Inserts if absent, and answers what stands there then: of many who insert at once, one wins for all. */
   readonly insertKey: (
     kind: "root" | "day",
@@ -21,6 +26,14 @@ export interface KeyRows {
     key: WrappedKey,
     signal: AbortSignal,
   ) => Promise<WrappedKey>;
+  /** Replaces exactly the version read before; `changed`: somebody else was faster. */
+  readonly replaceKey: (
+    kind: "root",
+    name: string,
+    key: WrappedKey,
+    etag: string,
+    signal: AbortSignal,
+  ) => Promise<"written" | "changed">;
 }
 
 /** Made from the root key, each for one purpose (HKDF, RFC 5869). */
@@ -44,6 +57,11 @@ export interface Keyring {
   readonly makeDayKey: (day: Day, signal: AbortSignal) => Promise<KeyObject>;
   /** The data key of a day, if there is one. */
   readonly findDayKey: (day: Day, signal: AbortSignal) => Promise<KeyObject | undefined>;
+  /**
+   * Wraps the root key by the newest key-encryption key where another has; answers whether it did. The root key
+   * outlives key-encryption keys; a day's key keeps its own until the day is over.
+   */
+  readonly wrapRootAnew: (signal: AbortSignal) => Promise<boolean>;
 }
 
 export interface KeyringOptions {
@@ -59,15 +77,22 @@ const ROOT_NAME = "v1";
 export function createKeyring({ rows, wrapper, clock }: KeyringOptions): Keyring {
   const load = async (kind: "root" | "day", name: string, make: boolean): Promise<KeyObject | undefined> => {
     const signal = AbortSignal.timeout(LOAD_TIMEOUT_MS);
-    let stored = await rows.readKey(kind, name, signal);
+    let stored: WrappedKey | undefined = await rows.readKey(kind, name, signal);
     if (stored === undefined && make)
       stored = await rows.insertKey(kind, name, await wrapper.wrap(randomBytes(KEY_BYTES), signal), signal);
     if (stored === undefined) return undefined;
-    const key = await wrapper.unwrap(stored, signal);
-    // Whatever unwraps it: an empty key would be one that everybody knows.
-    if (key.length !== KEY_BYTES) throw new KeyUnavailableError(stored.kekId);
-    return createSecretKey(key);
+    const secret = await unwrap(stored, signal);
+    // Bound to its row: a wrapped key that is moved to another opens nothing there.
+    return derive(createSecretKey(secret), `${kind} key ${name}`);
   };
+
+  async function unwrap(stored: WrappedKey, signal: AbortSignal): Promise<Uint8Array> {
+    const secret = await wrapper.unwrap(stored, signal);
+    // Whatever unwraps it: an empty key would be one that everybody knows.
+    if (secret.length !== KEY_BYTES) throw new KeyUnavailableError(stored.kekId);
+    return secret;
+  }
+
   const root = createCache<PurposeKeys>(clock);
   const days = createCache<KeyObject>(clock);
 
@@ -94,6 +119,12 @@ export function createKeyring({ rows, wrapper, clock }: KeyringOptions): Keyring
       const name = toDayName(day);
       return days(name, () => load("day", name, false), signal);
     },
+    wrapRootAnew: async (signal) => {
+      const stored = await rows.readKey("root", ROOT_NAME, signal);
+      if (stored === undefined || stored.kekId === (await wrapper.newestKekId(signal))) return false;
+      const wrapped = await wrapper.wrap(await unwrap(stored, signal), signal);
+      return (await rows.replaceKey("root", ROOT_NAME, wrapped, stored.etag, signal)) === "written";
+    },
   };
 }
 
@@ -114,6 +145,7 @@ function createCache<T>(clock: Clock) {
     const forget = () => {
       if (entries.get(name) === entry) entries.delete(name);
     };
+    setTimeout(forget, CACHE_MS).unref(); // also where nobody asks again
     entry.value.then((value) => {
       if (value === undefined) forget();
     }, forget);
@@ -121,18 +153,23 @@ function createCache<T>(clock: Clock) {
   };
 }
 
+/** HKDF (RFC 5869): a key for one purpose, from which neither the secret nor another key can be told. */
+function derive(secret: KeyObject, purpose: string): KeyObject {
+  return createSecretKey(
+    Buffer.from(hkdfSync("sha256", secret, Buffer.alloc(0), `sp1 ${purpose}`, KEY_BYTES)),
+  );
+}
+
 function toPurposeKeys(root: KeyObject): PurposeKeys {
-  const derive = (purpose: string) =>
-    createSecretKey(Buffer.from(hkdfSync("sha256", root, Buffer.alloc(0), `sp1 ${purpose}`, 32)));
-  const recipientsKey = derive("recipient keys");
-  const channelsKey = derive("channel keys");
-  const topicsKey = derive("topics on the wire");
+  const recipientsKey = derive(root, "recipient keys");
+  const channelsKey = derive(root, "channel keys");
+  const topicsKey = derive(root, "topics on the wire");
   return {
     toRecipientKey: (userId) => hmac(recipientsKey, userId).digest("base64url") as RecipientKey,
     toChannelKey: (platform, address) =>
       hmac(channelsKey, `${platform}\0${address}`).digest("hex") as ChannelKey,
     toWireTopic: (topic) => hmac(topicsKey, topic).digest().subarray(0, 24).toString("base64url"),
-    channelSealingKey: derive("sealed push channels"),
+    channelSealingKey: derive(root, "sealed push channels"),
   };
 }
 

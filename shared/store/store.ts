@@ -1,7 +1,7 @@
 // What the service needs of storage. No SDK here; table.ts and tableStore.ts stand behind it.
 import type { ChannelKey, KeyRows, RecipientKey } from "../crypto/keyring.ts";
 import type { Display, InstallationId, Platform, Urgency } from "../notification.ts";
-import type { NotificationId } from "../id.ts";
+import type { Day, NotificationId } from "../id.ts";
 
 /** A payload row as it is written: sealed before it comes here. */
 export interface NotificationRow {
@@ -44,6 +44,11 @@ export interface ChannelHolder {
 export interface Versioned<T> {
   readonly value: T;
   readonly etag: string;
+}
+
+interface StoredDays {
+  readonly tables: ReadonlySet<Day>;
+  readonly keys: ReadonlySet<Day>;
 }
 
 /** `changed`: somebody else was faster (or the row is gone); read again and decide anew. */
@@ -112,6 +117,13 @@ export interface Store extends KeyRows {
     etag: string,
     signal: AbortSignal,
   ) => Promise<WriteOutcome>;
+
+  /** The days for which there is a table of notifications, or a data key. */
+  readonly listDays: (signal: AbortSignal) => Promise<StoredDays>;
+  /** Makes the table of a day that is not over; one that stands already is no failure. */
+  readonly prepareDay: (day: Day, signal: AbortSignal) => Promise<void>;
+  /** Destroys a day's data key, and then its table with every row in it. What is gone already is no failure. */
+  readonly dropDay: (day: Day, signal: AbortSignal) => Promise<void>;
 
   /** One cheap read, to see whether storage answers. */
   readonly ping: (signal: AbortSignal) => Promise<void>;

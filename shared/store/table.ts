@@ -6,6 +6,7 @@ import {
   TableClient,
   type TableEntity,
   type TableEntityResult,
+  TableServiceClient,
   type TableServiceClientOptions,
 } from "@azure/data-tables";
 import type { TokenCredential } from "@azure/identity";
@@ -45,6 +46,12 @@ export interface Tables {
   readonly merge: (key: RowKey, values: Values, etag: string, signal: AbortSignal) => Promise<WriteOutcome>;
   /** Deletes exactly the version read before; a row that is gone is `written`: that is what was wanted. */
   readonly remove: (key: RowKey, etag: string, signal: AbortSignal) => Promise<WriteOutcome>;
+  /** The names of the tables that begin so (at least one character, letters alone), without the prefix of all. */
+  readonly listTables: (beginning: string, signal: AbortSignal) => Promise<readonly string[]>;
+  /** Makes a table; one that stands already is no failure. */
+  readonly makeTable: (table: string, signal: AbortSignal) => Promise<void>;
+  /** Drops a table with all its rows; one that is gone, or going, is no failure. */
+  readonly dropTable: (table: string, signal: AbortSignal) => Promise<void>;
 }
 
 export interface TablesOptions {
@@ -82,6 +89,13 @@ export function createTables({ storage, credential, clock, allowLoopback }: Tabl
       clients.set(table, client);
     }
     return client;
+  }
+
+  function connectService(): TableServiceClient {
+    if ("connectionString" in storage)
+      return TableServiceClient.fromConnectionString(storage.connectionString.reveal(), options);
+    if (credential !== undefined) return new TableServiceClient(storage.endpoint, credential, options);
+    throw new Error("a storage endpoint needs a credential");
   }
 
   clientOf("keys"); // what the SDK refuses stops the start, not each call
@@ -168,6 +182,29 @@ export function createTables({ storage, credential, clock, allowLoopback }: Tabl
         signal,
         { 404: "written" as const, 412: "changed" as const },
       ),
+    listTables: (beginning, signal) => {
+      const from = storage.tablePrefix + beginning;
+      // Names hold letters and digits alone; "{" is the character after "z", the last of them.
+      const pages = connectService().listTables({
+        queryOptions: { filter: odata`TableName ge ${from} and TableName lt ${`${from}{`}` },
+        abortSignal: signal,
+      });
+      return attempt(
+        async () => {
+          const names: string[] = [];
+          for await (const { name } of pages)
+            if (name?.startsWith(from) === true) names.push(name.slice(storage.tablePrefix.length));
+          return names;
+        },
+        signal,
+        {},
+      );
+    },
+    makeTable: (table, signal) =>
+      attempt(() => clientOf(table).createTable({ abortSignal: signal }), signal, {}),
+    dropTable: (table, signal) =>
+      // The SDK takes a table that is gone for dropped.
+      attempt(() => clientOf(table).deleteTable({ abortSignal: signal }), signal, { 409: undefined }, true),
   };
 }
 
@@ -181,6 +218,7 @@ async function attempt<T, E>(
   operation: () => Promise<T>,
   signal: AbortSignal,
   expected: Readonly<Record<number, E>>,
+  isDropping = false,
 ): Promise<T | E> {
   signal.throwIfAborted();
   try {
@@ -188,7 +226,7 @@ async function attempt<T, E>(
   } catch (error) {
     signal.throwIfAborted();
     const status = toStatus(error);
-    if (status !== undefined && status in expected && !isTableBeingDeleted(error))
+    if (status !== undefined && status in expected && isTableBeingDeleted(error) === isDropping)
       return expected[status] as E;
     // 400 and 413 are ours: a bug, not an outage. Everything else, refused credentials too, may pass.
     if (status === 400 || status === 413) throw error;

