@@ -8,8 +8,9 @@ import { err, ok, type Result } from "../shared/result.ts";
 /** For every body but sendSecure's. */
 export const SMALL_BODY_BYTES = 32 * 1024;
 
-/** What is read of a body over its limit, so that the caller gets to see the answer. */
+/** What is read of a body over its limit before the answer: many clients read none before they have sent all. */
 const MAX_DISCARDED_BYTES = 1024 * 1024;
+const DRAIN_TIMEOUT_MS = 10_000;
 
 /**
  * The JSON body of a request of at most `limit` bytes; `verbatim` names the member whose source text is kept.
@@ -44,29 +45,43 @@ async function readBytes(
   signal: AbortSignal,
 ): Promise<Result<Uint8Array, Failure>> {
   if (body === null) return ok(new Uint8Array());
-  const reader = body.getReader();
+  const reader: Reader = body.getReader();
   const chunks: Uint8Array[] = [];
   let length = 0;
   try {
     for (;;) {
-      const { done, value } = (await withDeadline(reader.read(), signal)) as {
-        readonly done: boolean;
-        readonly value?: Uint8Array;
-      };
+      const { done, value } = await withDeadline(reader.read(), signal);
       if (done || value === undefined) break;
       length += value.length;
       if (length <= limit) chunks.push(value);
-      else if (length > limit + MAX_DISCARDED_BYTES) break;
+      else if (length > limit + MAX_DISCARDED_BYTES) {
+        drain(reader);
+        break;
+      }
     }
   } catch {
-    return err(
-      signal.aborted
-        ? { reason: "body_too_slow" }
-        : { reason: "body_invalid", detail: "the body ended before its time" },
-    );
-  } finally {
-    // Not awaited: a source that never ends need not end here.
-    reader.cancel().catch(() => undefined);
+    if (!signal.aborted) return err({ reason: "body_invalid", detail: "the body ended before its time" });
+    drain(reader);
+    return err({ reason: "body_too_slow" });
   }
   return length > limit ? err({ reason: "body_too_large" }) : ok(Buffer.concat(chunks));
+}
+
+interface Reader {
+  readonly read: () => Promise<{ readonly done: boolean; readonly value?: Uint8Array }>;
+  readonly cancel: () => Promise<void>;
+}
+
+/**
+ * Reads on behind the answer, and throws it away. The host keeps its connections to us for later requests: what was
+ * left in one would keep those waiting, and to cancel would cut it before the answer is out. After a while it is cut.
+ */
+function drain(reader: Reader): void {
+  const signal = AbortSignal.timeout(DRAIN_TIMEOUT_MS);
+  const readOn = async () => {
+    while (!(await withDeadline(reader.read(), signal)).done);
+  };
+  readOn()
+    .catch(() => reader.cancel())
+    .catch(() => undefined);
 }

@@ -1,4 +1,5 @@
 // Waiting no longer than a signal allows. No I/O.
+import { setTimeout } from "node:timers/promises";
 
 /**
  * Settles as `promise` does, or rejects with the signal's reason as soon as it is aborted. What stands behind
@@ -42,6 +43,20 @@ export async function mapBounded<T, R>(
   await Promise.all(Array.from({ length: Math.min(limit, items.length) }, run));
   if (errors.length > 0) throw errors[0];
   return results;
+}
+
+/** Waits for a random time of at most so long: those who race for something then come one by one. */
+export async function pause(maxMs: number, signal: AbortSignal): Promise<void> {
+  await setTimeout(Math.random() * maxMs, undefined, { signal });
+}
+
+/** Ends so long after `signal` does, or from now where that has ended. For what has to be undone. */
+export function withGrace(signal: AbortSignal, graceMs: number): AbortSignal {
+  const ended = new AbortController();
+  const start = () => void AbortSignal.timeout(graceMs).addEventListener("abort", () => ended.abort());
+  if (signal.aborted) start();
+  else signal.addEventListener("abort", start, { once: true });
+  return ended.signal;
 }
 
 /** Waits for both, also when one fails; then throws what failed first in their order. */

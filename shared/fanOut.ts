@@ -2,7 +2,7 @@
 // through the hub that is handed in.
 import type { RecipientKey } from "./crypto/keyring.ts";
 import { mapBounded } from "./deadline.ts";
-import type { Device } from "./installations.ts";
+import { type Device, isFresh } from "./installations.ts";
 import { type Platform, PLATFORMS } from "./notification.ts";
 import {
   type HubSender,
@@ -28,8 +28,6 @@ export interface PushResult extends Push {
   readonly outcome: PushOutcome;
 }
 
-/** The hub shows an installation to tags with a delay; for so long a device is also reached directly. */
-const VISIBLE_AFTER_MS = 120_000;
 const MAX_PARALLEL_PUSHES = 8;
 
 /**
@@ -43,7 +41,7 @@ export function toPushes(recipients: readonly Recipient[], now: Date): readonly 
     const byTag: RecipientKey[] = [];
     for (const { recipientKey, devices } of recipients) {
       const served = devices.filter((device) => device.platform === platform);
-      const fresh = served.filter((device) => now.getTime() - device.changedAt.getTime() < VISIBLE_AFTER_MS);
+      const fresh = served.filter((device) => isFresh(device, now));
       if (fresh.length < served.length) byTag.push(recipientKey);
       for (const device of fresh) pushes.push({ platform, recipients: [recipientKey], device });
     }
@@ -62,9 +60,19 @@ export function pushAll(
 ): Promise<readonly PushResult[]> {
   return mapBounded(pushes, MAX_PARALLEL_PUSHES, async (push) => ({
     ...push,
-    outcome:
-      push.device === undefined
-        ? await hub.pushToRecipients(push.platform, push.recipients, message, signal)
-        : await hub.pushToDevice(push.platform, push.device.openChannel(), message, signal),
+    outcome: await pushOne(hub, push, message, signal),
   }));
+}
+
+function pushOne(
+  hub: HubSender,
+  { platform, recipients, device }: Push,
+  message: PushMessage,
+  signal: AbortSignal,
+): Promise<PushOutcome> {
+  if (device === undefined) return hub.pushToRecipients(platform, recipients, message, signal);
+  const channel = device.openChannel();
+  // One device's damaged row is not the other recipients' trouble.
+  if (channel === undefined) return Promise.resolve({ kind: "damaged" });
+  return hub.pushToDevice(platform, channel, message, signal);
 }

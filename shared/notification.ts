@@ -38,7 +38,10 @@ const Topic = z.string().regex(/^[A-Za-z0-9_-]{1,32}$/, "must be 1 to 32 of A-Z 
  * so here it only has to be there.
  */
 export const SendRequest = z.strictObject({
-  to: z.union([UserId.transform((user) => [user]), z.array(UserId).min(1).max(MAX_RECIPIENTS)]),
+  to: z.preprocess(
+    (to) => (Array.isArray(to) ? (to as readonly unknown[]) : [to]),
+    z.array(UserId).min(1).max(MAX_RECIPIENTS),
+  ),
   payload: z.unknown().refine((value) => value !== undefined, "is missing"),
   ttl: z.int().min(MIN_TTL_SECONDS).max(MAX_TTL_SECONDS).optional(), // seconds
   urgency: Urgency.default("normal"),

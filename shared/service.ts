@@ -3,7 +3,7 @@ import type { Clock } from "./clock.ts";
 import { type Limits, MAX_TTL_SECONDS, type Prompt } from "./config.ts";
 import type { Keyring, PurposeKeys, RecipientKey } from "./crypto/keyring.ts";
 import { open, seal, toContext } from "./crypto/seal.ts";
-import { both, mapBounded } from "./deadline.ts";
+import { both, mapBounded, withGrace } from "./deadline.ts";
 import { type PushResult, pushAll, toPushes } from "./fanOut.ts";
 import { createNotificationId, DAY_MS, type NotificationId, toDay, toExpiryDay } from "./id.ts";
 import { createInstallations, type Installations } from "./installations.ts";
@@ -70,7 +70,7 @@ export interface ServiceOptions {
 }
 
 const MAX_PARALLEL_WRITES = 16;
-const TAKE_BACK_TIMEOUT_MS = 1_000;
+const TAKE_BACK_GRACE_MS = 1_000;
 const HEALTH_KEPT_MS = 10_000;
 
 export function createService(options: ServiceOptions): Service {
@@ -104,15 +104,39 @@ export function createService(options: ServiceOptions): Service {
   }
 
   /** What a failed call leaves behind nobody may fetch: its ID was not promised to anyone. */
-  async function takeBack(recipients: readonly RecipientKey[], id: NotificationId, log: Log): Promise<void> {
-    const signal = AbortSignal.timeout(TAKE_BACK_TIMEOUT_MS);
+  async function takeBack(
+    recipients: readonly RecipientKey[],
+    id: NotificationId,
+    log: Log,
+    callSignal: AbortSignal,
+  ): Promise<void> {
+    const signal = withGrace(callSignal, TAKE_BACK_GRACE_MS);
     try {
       await mapBounded(recipients, MAX_PARALLEL_WRITES, (recipientKey) =>
         store.takeBackNotification(recipientKey, id, signal),
       );
     } catch {
-      log.warn("take_back_failed", { notificationId: id }); // it expires by itself
+      log.error("take_back_failed", { notificationId: id }); // what is left expires by itself
     }
+  }
+
+  /** Notes what the push came to, which no answer depends on. */
+  async function markPush(
+    recipients: readonly RecipientKey[],
+    id: NotificationId,
+    results: readonly PushResult[],
+    log: Log,
+    signal: AbortSignal,
+  ): Promise<PushStatus> {
+    const statuses = await mapBounded(recipients, MAX_PARALLEL_WRITES, async (recipientKey) => {
+      const status = toRecipientStatus(recipientKey, results);
+      if (status === "failed" || status === "no-devices")
+        await store.markPush(recipientKey, id, status, signal).catch((error: unknown) => {
+          log.warn("push_not_marked", { notificationId: id, cause: toCause(error) });
+        });
+      return status;
+    });
+    return toPushStatus(statuses);
   }
 
   function fault(request: SendRequest, payloadBytes: number, recipients: number): Failure | undefined {
@@ -144,7 +168,7 @@ export function createService(options: ServiceOptions): Service {
         const [devices] = await both(
           mapBounded(recipients, MAX_PARALLEL_WRITES, async (recipientKey) => ({
             recipientKey,
-            devices: await installations.listDevices(recipientKey, signal),
+            devices: await installations.listDevices(recipientKey, log, signal),
           })),
           writeRows(request, payload, recipients, sent, signal),
         );
@@ -156,20 +180,14 @@ export function createService(options: ServiceOptions): Service {
           .map(({ outcome }) => toFailure(outcome))
           .find((found) => found !== undefined);
         if (unfinished !== undefined) {
-          await takeBack(recipients, id, log);
+          await takeBack(recipients, id, log, signal);
           return err(unfinished);
         }
-        const statuses = await mapBounded(recipients, MAX_PARALLEL_WRITES, async (recipientKey) => {
-          const status = toRecipientStatus(recipientKey, results);
-          if (status === "failed" || status === "no-devices")
-            await store.markPush(recipientKey, id, status, signal);
-          return status;
-        });
-        const push = toPushStatus(statuses);
+        const push = await markPush(recipients, id, results, log, signal);
         log.info("sent", { notificationId: id, recipients: recipients.length, push });
         return ok({ ...sent, push });
       } catch (error) {
-        await takeBack(recipients, id, log);
+        await takeBack(recipients, id, log, signal);
         throw error;
       }
     },
@@ -192,7 +210,11 @@ export function createService(options: ServiceOptions): Service {
         log.error("payload_unreadable", { notificationId: id, hasKey: dayKey !== undefined });
         return unknown;
       }
-      await store.markFetched(found, clock.now(), signal);
+      // Whoever could be given the payload is given it, whether the mark can be made or not.
+      await store.markFetched(found, clock.now(), signal).catch((error: unknown) => {
+        log.warn("fetch_not_marked", { notificationId: id, cause: toCause(error) });
+      });
+      if (expiresAt <= clock.latest()) return unknown; // meanwhile
       log.info("fetched", { notificationId: id });
       const payload = new Secret(plain.toString("utf8"));
       return ok({ id, payload, createdAt, expiresAt, read: readAt !== undefined });
@@ -201,13 +223,14 @@ export function createService(options: ServiceOptions): Service {
     isHealthy: (log, signal) => {
       const nowMs = clock.uncorrectedMs();
       if (health === undefined || nowMs - health.atMs >= HEALTH_KEPT_MS || nowMs < health.atMs) {
-        const isHealthy = store.ping(signal).then(
+        const check = async () => {
+          await store.ping(signal);
+          await keyring.purposes(signal); // in memory but for once an hour
+        };
+        const isHealthy = check().then(
           () => true,
           (error: unknown) => {
-            log.error("unhealthy", {
-              dependency: "store",
-              cause: error instanceof Error ? error.message : "",
-            });
+            log.error("unhealthy", { cause: toCause(error) });
             return false;
           },
         );
@@ -243,4 +266,8 @@ function toRecipientStatus(recipientKey: RecipientKey, results: readonly PushRes
   const own = results.filter((result) => result.recipients.includes(recipientKey));
   if (own.some((result) => result.outcome.kind === "accepted")) return "accepted";
   return own.length > 0 ? "failed" : "no-devices";
+}
+
+function toCause(error: unknown): string {
+  return error instanceof Error ? error.message : "not an error";
 }

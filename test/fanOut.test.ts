@@ -26,6 +26,7 @@ function device(recipientKey: RecipientKey, platform: Platform, ageMs: number, i
     sealedPushChannel: new Uint8Array(),
     changedAt,
     renewedAt: now,
+    leaving: [],
     openChannel: () => `channel-${i}`,
   };
 }

@@ -2,8 +2,9 @@
 // reason.
 import { createServer, type Server, type Socket } from "node:net";
 import { once } from "node:events";
-import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from "vitest";
 import { type Answered, type Api, createApi } from "./helpers/api.ts";
+import { createLossyProxy, type LossyProxy, type ProxiedRequest } from "./helpers/lossyProxy.ts";
 
 /** Takes connections and says nothing (a black hole), or ends them at once. */
 async function createDeadEnd(isSilent: boolean) {
@@ -131,5 +132,81 @@ test("R28: an issuer that is away makes a device's call a 503, never a 401", asy
     expectLater(answer, "issuer_unavailable");
   } finally {
     await api.close();
+  }
+});
+
+describe("a store that fails at one step", () => {
+  let proxy: LossyProxy;
+  let api: Api;
+
+  beforeAll(async () => {
+    proxy = await createLossyProxy();
+    api = await createApi("in process", { storageConnectionString: proxy.connectionString });
+  });
+  afterAll(async () => {
+    await api.close();
+    await proxy.close();
+  });
+  afterEach(() => {
+    proxy.decide = () => undefined;
+  });
+
+  const isMark = ({ method, path, headers }: ProxiedRequest) =>
+    path.includes("notifications20") && (method === "PATCH" || headers["x-http-method"] === "MERGE");
+
+  test("when a push is marked: what was accepted stays accepted", async () => {
+    proxy.decide = (request) => (isMark(request) ? { kind: "answer", status: 403, code: "No" } : undefined);
+    const sent = await api.send({ to: "nobody-yet", payload: "kept" });
+    expect(sent.status, sent.text).toBe(201);
+    expect(proxy.requests.some(isMark)).toBe(true);
+    const got = await api.as("nobody-yet", "GET", `/api/notifications/${String(sent.json()["id"])}`);
+    expect(got.json()["payload"]).toBe("kept");
+    expect(api.lines.some((line) => line.includes("push_not_marked"))).toBe(true);
+    expect(api.lines.some((line) => line.includes("fetch_not_marked"))).toBe(true);
+  });
+
+  test("R100: a payload that expires while it is fetched is not given", async () => {
+    const sent = await api.send({ to: "alice", payload: "late", ttl: 60 });
+    const path = `/api/notifications/${String(sent.json()["id"])}`;
+    proxy.decide = (request) => {
+      if (isMark(request)) api.advance(61);
+      return undefined;
+    };
+    const got = await api.as("alice", "GET", path);
+    expect(got.status, got.text).toBe(404);
+    api.advance(-61);
+    proxy.decide = () => undefined;
+    expect((await api.as("alice", "GET", path)).status).toBe(200);
+  });
+
+  test("when one of a hundred rows is written: a 503, and none of the others can be fetched", async () => {
+    const users = Array.from({ length: 100 }, (_, i) => `crowd-${i}`);
+    let inserts = 0;
+    let id = "";
+    proxy.decide = ({ method, path, body }) => {
+      if (method !== "POST" || !path.includes("notifications20")) return undefined;
+      id = String((JSON.parse(body) as { readonly RowKey?: unknown }).RowKey);
+      inserts++;
+      return inserts === 90 ? { kind: "answer", status: 403, code: "No" } : undefined;
+    };
+    expectLater(await api.send({ to: users, payload: "half" }), "store_unavailable");
+    expect(inserts).toBeGreaterThanOrEqual(90);
+    for (const user of users.slice(0, 100))
+      expect((await api.as(user, "GET", `/api/notifications/${id}`)).status, user).toBe(404);
+  });
+});
+
+test("health is a 503 where no payload could be opened", async () => {
+  const first = await createApi("in process");
+  await first.send({ to: "alice", payload: 1 });
+  // Another key-encryption key over the same tables.
+  const second = await createApi("in process", { settings: { TABLE_PREFIX: first.tablePrefix } });
+  try {
+    const answer = await second.call("GET", "/api/health");
+    expectLater(answer, "unhealthy");
+    expect((await first.call("GET", "/api/health")).status).toBe(200);
+  } finally {
+    await first.close();
+    await second.close();
   }
 });

@@ -60,8 +60,11 @@ export async function answerByStreaming(
     fail(502);
   });
   response.once("close", () => {
-    // A client that hangs up ends the forwarded request; the handler is not stopped by it.
-    if (!response.writableFinished) upstream.destroy();
+    // A client that hangs up ends the forwarded request; the handler is not stopped by it. And an answer that came
+    // before the body was at its end leaves a connection that is of no use to later requests.
+    if (!response.writableFinished || !upstream.writableFinished) upstream.destroy();
+    request.unpipe();
+    request.resume();
   });
   request.on("error", () => upstream.destroy());
 

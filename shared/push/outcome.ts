@@ -11,6 +11,7 @@ export function toFailure(outcome: PushOutcome): Failure | undefined {
     case "accepted":
     case "gone":
     case "message":
+    case "damaged":
       return undefined;
     case "throttled":
       return { reason: "hub_unavailable", retryAfterSeconds: outcome.retryAfterSeconds };
@@ -38,5 +39,8 @@ export function reportOutcome(log: Log, outcome: PushOutcome, event: string): vo
     case "credentials":
     case "message":
       log.error(event, { outcome: outcome.kind, status: outcome.status });
+      return;
+    case "damaged":
+      log.error(event, { outcome: outcome.kind });
   }
 }

@@ -21,7 +21,8 @@ export type PushOutcome =
   | { readonly kind: "throttled"; readonly retryAfterSeconds: number }
   | { readonly kind: "transient"; readonly cause: string } // try again later
   | { readonly kind: "credentials"; readonly status: number } // our fault: alarm, keep, try again
-  | { readonly kind: "message"; readonly status: number }; // our fault: final
+  | { readonly kind: "message"; readonly status: number } // our fault: final
+  | { readonly kind: "damaged" }; // the device's row does not open: final
 
 /** Carries IDs to single devices. */
 interface Sender {
@@ -51,7 +52,7 @@ export interface HubSender extends Sender {
   readonly deleteInstallation: (channelKey: ChannelKey, signal: AbortSignal) => Promise<PushOutcome>;
 }
 
-interface HubInstallation {
+export interface HubInstallation {
   /** The hub's installation id: a new owner of a push channel replaces the old one in one write. */
   readonly channelKey: ChannelKey;
   readonly recipientKey: RecipientKey;

@@ -32,9 +32,19 @@ export interface InstallationRow {
   /** When it was made, or moved to another push channel: the hub shows it to tags some time later. */
   readonly changedAt: Date;
   readonly renewedAt: Date;
+  /** Channels that it held before and that are not known to be free yet: it is its own journal. */
+  readonly leaving: readonly ChannelKey[];
 }
 
-/** Who holds a push channel now; a row that names nobody is about to be deleted. */
+export interface ChannelRow {
+  /** Who holds the push channel now; nobody: the row is about to be deleted. */
+  readonly holder?: ChannelHolder;
+  /** Holders before, the last one last, whose rows may still stand. */
+  readonly displaced: readonly ChannelHolder[];
+  /** Whether the hub, and the rows of former holders, are known to agree. */
+  readonly isSettled: boolean;
+}
+
 export interface ChannelHolder {
   readonly recipientKey: RecipientKey;
   readonly installationId: InstallationId;
@@ -80,15 +90,15 @@ export interface Store extends KeyRows {
     signal: AbortSignal,
   ) => Promise<void>;
 
-  /** All installations of a user, also those that were not renewed in time. */
+  /** All installations of a user, also those not renewed in time; one that this code cannot read has no value. */
   readonly listInstallations: (
     recipientKey: RecipientKey,
     signal: AbortSignal,
-  ) => Promise<readonly Versioned<InstallationRow>[]>;
+  ) => Promise<readonly Versioned<InstallationRow | undefined>[]>;
   readonly readInstallation: (
     holder: ChannelHolder,
     signal: AbortSignal,
-  ) => Promise<Versioned<InstallationRow> | undefined>;
+  ) => Promise<Versioned<InstallationRow | undefined> | undefined>;
   /** Inserts without an etag, else replaces exactly that version. */
   readonly writeInstallation: (
     row: InstallationRow,
@@ -104,11 +114,11 @@ export interface Store extends KeyRows {
   readonly readChannel: (
     channelKey: ChannelKey,
     signal: AbortSignal,
-  ) => Promise<Versioned<ChannelHolder | undefined> | undefined>;
-  /** Inserts without an etag, else replaces exactly that version; an undefined holder frees the channel. */
+  ) => Promise<Versioned<ChannelRow> | undefined>;
+  /** Inserts without an etag, else replaces exactly that version. */
   readonly writeChannel: (
     channelKey: ChannelKey,
-    holder: ChannelHolder | undefined,
+    row: ChannelRow,
     etag: string | undefined,
     signal: AbortSignal,
   ) => Promise<WriteOutcome>;

@@ -1,11 +1,13 @@
 // Our rows in Azure Table Storage: which table, which keys, which properties (docs/storage.md).
+import { z } from "zod";
 import type { WrappedKey } from "../crypto/kek.ts";
 import type { ChannelKey, RecipientKey } from "../crypto/keyring.ts";
 import { both } from "../deadline.ts";
 import { type Day, type NotificationId, parseDayName, toDayName, toExpiryDay } from "../id.ts";
-import { Display, type InstallationId, type Platform, PLATFORMS, Urgency } from "../notification.ts";
+import { Display, type InstallationId, PLATFORMS, Urgency } from "../notification.ts";
 import type {
   ChannelHolder,
+  ChannelRow,
   InstallationRow,
   NotificationRow,
   Store,
@@ -72,8 +74,9 @@ export function createTableStore(tables: Tables): Store {
       return row && toInstallation(row);
     },
     writeInstallation: (row, etag, signal) => {
-      const { recipientKey, installationId, ...values } = row;
+      const { recipientKey, installationId, leaving, ...rest } = row;
       const key = toInstallationKey({ recipientKey, installationId });
+      const values = { ...rest, leaving: JSON.stringify(leaving) };
       return etag === undefined
         ? tables.insert(key, values, signal)
         : tables.replace(key, values, etag, signal);
@@ -84,9 +87,10 @@ export function createTableStore(tables: Tables): Store {
       const row = await tables.read(toChannelRowKey(channelKey), signal);
       return row && toChannel(row);
     },
-    writeChannel: (channelKey, holder, etag, signal) => {
+    writeChannel: (channelKey, { holder, displaced, isSettled }, etag, signal) => {
       const key = toChannelRowKey(channelKey);
-      const values = { ...holder };
+      const named = holder && { recipientKey: holder.recipientKey, installationId: holder.installationId };
+      const values = { ...named, displaced: JSON.stringify(displaced), isSettled };
       return etag === undefined
         ? tables.insert(key, values, signal)
         : tables.replace(key, values, etag, signal);
@@ -194,36 +198,61 @@ function toNotification(
   };
 }
 
-function toInstallation({ partitionKey, rowKey, etag, values }: StoredRow): Versioned<InstallationRow> {
-  const platform = PLATFORMS.find((known) => known === values["platform"]);
-  if (platform === undefined) throw new RowDamagedError("an installation has an unknown platform");
-  return {
-    etag,
-    value: {
-      recipientKey: partitionKey as RecipientKey,
-      installationId: rowKey as InstallationId,
-      platform: platform satisfies Platform,
-      channelKey: text(values["channelKey"]) as ChannelKey,
-      sealedPushChannel: bytes(values["sealedPushChannel"]),
-      changedAt: instant(values["changedAt"]),
-      renewedAt: instant(values["renewedAt"]),
-    },
-  };
+/** A row that this code cannot read, damaged or of another version, has no value, and can still be replaced. */
+function toInstallation({
+  partitionKey,
+  rowKey,
+  etag,
+  values,
+}: StoredRow): Versioned<InstallationRow | undefined> {
+  const parsed = InstallationValues.safeParse(values);
+  if (!parsed.success) return { etag, value: undefined };
+  const recipientKey = partitionKey as RecipientKey;
+  return { etag, value: { recipientKey, installationId: rowKey as InstallationId, ...parsed.data } };
 }
+
+const channelKey = z.custom<ChannelKey>((value) => typeof value === "string");
+
+/** A property that holds JSON, since a table has no lists. */
+function jsonOf<T>(schema: z.ZodType<T>): z.ZodType<T> {
+  return z
+    .string()
+    .transform((value, context): unknown => {
+      try {
+        return JSON.parse(value);
+      } catch {
+        context.addIssue({ code: "custom", message: "is not JSON" });
+        return z.NEVER;
+      }
+    })
+    .pipe(schema);
+}
+
+const InstallationValues = z.object({
+  platform: z.enum(PLATFORMS),
+  channelKey,
+  sealedPushChannel: z.instanceof(Uint8Array),
+  changedAt: z.date(),
+  renewedAt: z.date(),
+  leaving: jsonOf(z.array(channelKey)),
+});
+
+const Holder = z.object({
+  recipientKey: z.custom<RecipientKey>((value) => typeof value === "string"),
+  installationId: z.custom<InstallationId>((value) => typeof value === "string"),
+});
+
+const ChannelValues = z.object({ displaced: jsonOf(z.array(Holder)), isSettled: z.boolean() });
 
 function toWrappedKey({ values }: StoredRow): WrappedKey {
   return { kekId: text(values["kekId"]), wrapped: bytes(values["wrapped"]) };
 }
 
-function toChannel({ etag, values }: StoredRow): Versioned<ChannelHolder | undefined> {
-  if (!("recipientKey" in values)) return { etag, value: undefined };
-  return {
-    etag,
-    value: {
-      recipientKey: text(values["recipientKey"]) as RecipientKey,
-      installationId: text(values["installationId"]) as InstallationId,
-    },
-  };
+function toChannel({ etag, values }: StoredRow): Versioned<ChannelRow> {
+  const parsed = ChannelValues.safeParse(values);
+  if (!parsed.success) throw new RowDamagedError("a channel's journal is missing");
+  const holder = Holder.safeParse(values);
+  return { etag, value: { ...parsed.data, ...(holder.success ? { holder: holder.data } : {}) } };
 }
 
 function text(value: unknown): string {

@@ -4,7 +4,12 @@ import { afterEach, beforeAll, describe, expect, test } from "vitest";
 import type { ChannelKey, RecipientKey } from "../../shared/crypto/keyring.ts";
 import { createNotificationId, DAY_MS, type NotificationId, toDay, toDayName } from "../../shared/id.ts";
 import { InstallationId, PLATFORMS } from "../../shared/notification.ts";
-import type { InstallationRow, NotificationRow } from "../../shared/store/store.ts";
+import type {
+  ChannelHolder,
+  ChannelRow,
+  InstallationRow,
+  NotificationRow,
+} from "../../shared/store/store.ts";
 import { createLossyProxy, type LossyProxy, type ProxiedRequest } from "../helpers/lossyProxy.ts";
 import { createTestStore, type TestStore } from "../helpers/store.ts";
 
@@ -48,9 +53,18 @@ function createInstallation(row: Partial<InstallationRow> = {}): InstallationRow
     sealedPushChannel: randomBytes(300),
     changedAt: new Date("2026-05-01T12:00:00.001Z"),
     renewedAt: new Date("2026-05-02T12:00:00.999Z"),
+    leaving: [createChannelKey()],
     ...row,
   };
 }
+
+/** A channel's row that names this holder alone. */
+const heldBy = ({ recipientKey, installationId }: ChannelHolder): ChannelRow => ({
+  holder: { recipientKey, installationId },
+  displaced: [],
+  isSettled: true,
+});
+const HELD_BY_NOBODY: ChannelRow = { displaced: [], isSettled: false };
 
 async function readBack({ store }: TestStore, { recipientKey, id }: NotificationRow) {
   const found = await store.readNotification(recipientKey, id, never);
@@ -258,8 +272,18 @@ describe("R98: a damaged row is not served", () => {
     await store.writeInstallation(row, undefined, never);
     const keys = { partitionKey: row.recipientKey, rowKey: row.installationId };
     await rawTable("installations").updateEntity({ ...keys, platform: "gopher" }, "Merge");
-    await expect(store.readInstallation(row, never)).rejects.toThrow("platform");
-    await expect(store.listInstallations(row.recipientKey, never)).rejects.toThrow("platform");
+    // It has no value, and can be replaced all the same; the others of its user are listed.
+    const other = createInstallation({
+      recipientKey: row.recipientKey,
+      installationId: InstallationId.parse("b"),
+    });
+    await store.writeInstallation(other, undefined, never);
+    const damaged = await store.readInstallation(row, never);
+    expect(damaged).toEqual({ etag: expect.any(String), value: undefined });
+    const listed = await store.listInstallations(row.recipientKey, never);
+    expect(listed.map(({ value }) => value?.installationId)).toEqual(["b", undefined]);
+    expect(await store.writeInstallation(row, damaged?.etag, never)).toBe("written");
+    expect((await store.readInstallation(row, never))?.value?.platform).toBe(row.platform);
     await store.insertKey("root", "v1", { kekId: "k", wrapped: randomBytes(40) }, never);
     await rawTable("keys").updateEntity({ partitionKey: "root", rowKey: "v1", wrapped: "text" }, "Merge");
     await expect(store.readKey("root", "v1", never)).rejects.toThrow("bytes");
@@ -273,8 +297,17 @@ describe("installations", () => {
     expect(await store.writeInstallation(row, undefined, never)).toBe("written");
     const found = await store.readInstallation(row, never);
     expect({ ...found?.value, sealedPushChannel: row.sealedPushChannel }).toEqual(row);
-    expect(Buffer.from(found?.value.sealedPushChannel ?? []).equals(row.sealedPushChannel)).toBe(true);
+    expect(Buffer.from(found?.value?.sealedPushChannel ?? []).equals(row.sealedPushChannel)).toBe(true);
     expect(await store.listInstallations(row.recipientKey, never)).toEqual([found]);
+  });
+
+  test.each(["not json", "{}", "[1]"])("whose journal is %s have no value", async (leaving) => {
+    const { store, rawTable } = createTestStore();
+    const row = createInstallation();
+    await store.writeInstallation(row, undefined, never);
+    const keys = { partitionKey: row.recipientKey, rowKey: row.installationId };
+    await rawTable("installations").updateEntity({ ...keys, leaving }, "Merge");
+    expect((await store.readInstallation(row, never))?.value).toBeUndefined();
   });
 
   test("R42: one installation id of two users is two rows", async () => {
@@ -285,7 +318,7 @@ describe("installations", () => {
     const ofB = await store.readInstallation(b, never);
     expect(await store.deleteInstallation(b, ofB?.etag ?? "", never)).toBe("written");
     expect(await store.readInstallation(b, never)).toBeUndefined();
-    expect((await store.readInstallation(a, never))?.value.channelKey).toBe(a.channelKey);
+    expect((await store.readInstallation(a, never))?.value?.channelKey).toBe(a.channelKey);
   });
 
   test("are inserted once, replaced and deleted only as they were read", async () => {
@@ -298,7 +331,7 @@ describe("installations", () => {
     expect(await store.writeInstallation(moved, etag, never)).toBe("written");
     expect(await store.writeInstallation(row, etag, never)).toBe("changed");
     expect(await store.deleteInstallation(row, etag, never)).toBe("changed");
-    expect((await store.readInstallation(row, never))?.value.channelKey).toBe(moved.channelKey);
+    expect((await store.readInstallation(row, never))?.value?.channelKey).toBe(moved.channelKey);
   });
 
   test("ids with full stops, underlines and hyphens alone are ids like others", async () => {
@@ -311,7 +344,7 @@ describe("installations", () => {
       ).toBe("written");
     for (const installationId of ids) {
       const found = await store.readInstallation({ recipientKey, installationId }, never);
-      expect(found?.value.installationId).toBe(installationId);
+      expect(found?.value?.installationId).toBe(installationId);
     }
     expect(await store.listInstallations(recipientKey, never)).toHaveLength(ids.length);
   });
@@ -323,15 +356,16 @@ describe("channels", () => {
     const channelKey = createChannelKey();
     const { recipientKey, installationId } = createInstallation();
     const holder = { recipientKey, installationId };
+    const former = createInstallation();
+    const row = { ...heldBy(holder), displaced: [heldBy(former).holder ?? holder, holder], isSettled: false };
     expect(await store.readChannel(channelKey, never)).toBeUndefined();
-    expect(await store.writeChannel(channelKey, holder, undefined, never)).toBe("written");
-    expect(await store.writeChannel(channelKey, holder, undefined, never)).toBe("changed");
+    expect(await store.writeChannel(channelKey, row, undefined, never)).toBe("written");
+    expect(await store.writeChannel(channelKey, row, undefined, never)).toBe("changed");
     const held = await store.readChannel(channelKey, never);
-    expect(held?.value).toEqual(holder);
-    expect(await store.writeChannel(channelKey, undefined, held?.etag, never)).toBe("written");
+    expect(held?.value).toEqual(row);
+    expect(await store.writeChannel(channelKey, HELD_BY_NOBODY, held?.etag, never)).toBe("written");
     const free = await store.readChannel(channelKey, never);
-    expect(free).toBeDefined();
-    expect(free?.value).toBeUndefined();
+    expect(free?.value).toEqual(HELD_BY_NOBODY);
     expect(await store.deleteChannel(channelKey, held?.etag ?? "", never)).toBe("changed");
     expect(await store.deleteChannel(channelKey, free?.etag ?? "", never)).toBe("written");
     expect(await store.readChannel(channelKey, never)).toBeUndefined();
@@ -346,12 +380,12 @@ describe("channels", () => {
     });
     const outcomes = await Promise.all(
       holders.map((holder) =>
-        createTestStore({ prefix }).store.writeChannel(channelKey, holder, undefined, never),
+        createTestStore({ prefix }).store.writeChannel(channelKey, heldBy(holder), undefined, never),
       ),
     );
     expect(outcomes.filter((outcome) => outcome === "written")).toHaveLength(1);
     const winner = holders[outcomes.indexOf("written")];
-    expect((await store.readChannel(channelKey, never))?.value).toEqual(winner);
+    expect((await store.readChannel(channelKey, never))?.value.holder).toEqual(winner);
   });
 });
 
@@ -410,11 +444,11 @@ describe("R93: with every first answer of a write lost, each operation does what
     const row = createInstallation();
     const channel = row.channelKey;
     expect(await lossy.store.writeInstallation(row, undefined, never)).toBe("written");
-    expect(await lossy.store.writeChannel(channel, row, undefined, never)).toBe("written");
+    expect(await lossy.store.writeChannel(channel, heldBy(row), undefined, never)).toBe("written");
     const installed = await direct.store.readInstallation(row, never);
     const held = await direct.store.readChannel(channel, never);
     expect(await lossy.store.writeInstallation(row, installed?.etag, never)).toBe("written");
-    expect(await lossy.store.writeChannel(channel, undefined, held?.etag, never)).toBe("written");
+    expect(await lossy.store.writeChannel(channel, HELD_BY_NOBODY, held?.etag, never)).toBe("written");
     const again = await direct.store.readInstallation(row, never);
     const free = await direct.store.readChannel(channel, never);
     expect(await lossy.store.deleteInstallation(row, again?.etag ?? "", never)).toBe("written");
@@ -436,7 +470,7 @@ test("R89: no key of a row holds a character that needs escaping", async () => {
   const installation = createInstallation();
   await store.insertNotification(row, never);
   await store.writeInstallation(installation, undefined, never);
-  await store.writeChannel(installation.channelKey, installation, undefined, never);
+  await store.writeChannel(installation.channelKey, heldBy(installation), undefined, never);
   await store.insertKey("root", "v1", { kekId: "k", wrapped: randomBytes(40) }, never);
   const keys: string[] = [];
   for (const table of await listTables())

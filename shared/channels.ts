@@ -1,0 +1,188 @@
+// Who holds a push channel. A channel serves one user and one installation: newest wins (P7). Its row in `channels` is
+// the truth and its own journal: until it says that it is settled, the hub may still think otherwise, and rows of
+// former holders may still stand; whoever touches the channel next completes that. I/O through what is handed in.
+import type { ChannelKey } from "./crypto/keyring.ts";
+import { pause } from "./deadline.ts";
+import type { Log } from "./log.ts";
+import type { Failure } from "./problem.ts";
+import { reportOutcome, toFailure } from "./push/outcome.ts";
+import type { HubInstallation, HubSender } from "./push/sender.ts";
+import { err, ok, type Result } from "./result.ts";
+import {
+  type ChannelHolder,
+  type ChannelRow,
+  type Store,
+  StoreUnavailableError,
+  type Versioned,
+} from "./store/store.ts";
+
+export interface Channels {
+  /** Makes a channel name this holder, whoever had it. */
+  readonly claim: (channelKey: ChannelKey, holder: ChannelHolder, signal: AbortSignal) => Promise<void>;
+  /** Undoes a claim: whoever was displaced last holds the channel again. */
+  readonly giveBack: (channelKey: ChannelKey, holder: ChannelHolder, signal: AbortSignal) => Promise<void>;
+  /** Makes a channel name nobody, if it still names this holder. */
+  readonly free: (channelKey: ChannelKey, holder: ChannelHolder, signal: AbortSignal) => Promise<void>;
+  /**
+   * Brings the hub, and the rows of former holders, to what the channel's row says, until it says the same before and
+   * after. Any number may settle one channel at once: each ends with what is true then. `always` tells the hub of a
+   * settled one too (a renewal). A failure leaves the rest to the next one.
+   */
+  readonly settle: (
+    channelKey: ChannelKey,
+    how: "always" | "ifNeeded",
+    log: Log,
+    signal: AbortSignal,
+  ) => Promise<Result<void, Failure>>;
+  readonly isHeldBy: (channelKey: ChannelKey, holder: ChannelHolder, signal: AbortSignal) => Promise<boolean>;
+}
+
+export interface ChannelsOptions {
+  readonly store: Store;
+  readonly hub: HubSender;
+  /** What the hub is to know of a holder, if their row stands, holds this channel and opens. */
+  readonly readHubInstallation: (
+    holder: ChannelHolder,
+    channelKey: ChannelKey,
+    signal: AbortSignal,
+  ) => Promise<HubInstallation | undefined>;
+}
+
+const MAX_RACES = 20;
+const MAX_PAUSE_MS = 40;
+
+export function createChannels({ store, hub, readHubInstallation }: ChannelsOptions): Channels {
+  /** Changes a channel's row under its etag, as `decide` says of what it reads; nothing to change ends it. */
+  async function change(
+    channelKey: ChannelKey,
+    decide: (row: ChannelRow | undefined) => ChannelRow | undefined,
+    signal: AbortSignal,
+  ): Promise<void> {
+    for (let race = 0; race < MAX_RACES; race++) {
+      const before = await store.readChannel(channelKey, signal);
+      const row = decide(before?.value);
+      if (row === undefined) return;
+      if ((await store.writeChannel(channelKey, row, before?.etag, signal)) === "written") return;
+      await pause(MAX_PAUSE_MS, signal);
+    }
+    throw new StoreUnavailableError("a push channel changed hands too often at once");
+  }
+
+  async function tellHub(
+    channelKey: ChannelKey,
+    holder: ChannelHolder | undefined,
+    log: Log,
+    signal: AbortSignal,
+  ): Promise<Failure | undefined> {
+    // A holder without a row for it is still at work, and tells the hub later; until then the hub knows nobody.
+    const installation = holder && (await readHubInstallation(holder, channelKey, signal));
+    const outcome =
+      installation === undefined
+        ? await hub.deleteInstallation(channelKey, signal)
+        : await hub.putInstallation(installation, signal);
+    reportOutcome(
+      log,
+      outcome,
+      installation === undefined ? "hub_installation_deleted" : "hub_installation_put",
+    );
+    return outcome.kind === "message" ? { reason: "push_channel_refused" } : toFailure(outcome);
+  }
+
+  /** Removes the rows of former holders that still hold this channel. */
+  async function removeDisplaced(
+    channelKey: ChannelKey,
+    row: ChannelRow,
+    signal: AbortSignal,
+  ): Promise<void> {
+    for (const holder of row.displaced) {
+      for (let race = 0; race < MAX_RACES; race++) {
+        const found = await store.readInstallation(holder, signal);
+        if (found?.value?.channelKey !== channelKey) break;
+        if ((await store.deleteInstallation(holder, found.etag, signal)) === "written") break;
+      }
+    }
+  }
+
+  /** Records that a channel is settled as it was read; false where it has changed meanwhile. */
+  async function record(
+    channelKey: ChannelKey,
+    before: Versioned<ChannelRow> | undefined,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    if (before === undefined || before.value.isSettled)
+      return (await store.readChannel(channelKey, signal))?.etag === before?.etag;
+    const { holder } = before.value;
+    const outcome =
+      holder === undefined
+        ? await store.deleteChannel(channelKey, before.etag, signal)
+        : await store.writeChannel(
+            channelKey,
+            { holder, displaced: [], isSettled: true },
+            before.etag,
+            signal,
+          );
+    return outcome === "written";
+  }
+
+  return {
+    claim: (channelKey, holder, signal) =>
+      change(
+        channelKey,
+        (row) => {
+          if (isSameHolder(row?.holder, holder)) return undefined;
+          const former = [...(row?.displaced ?? []), ...(row?.holder === undefined ? [] : [row.holder])];
+          return {
+            holder,
+            displaced: former.filter((other) => !isSameHolder(other, holder)),
+            isSettled: false,
+          };
+        },
+        signal,
+      ),
+    giveBack: (channelKey, holder, signal) =>
+      change(
+        channelKey,
+        (row) => {
+          if (row === undefined || !isSameHolder(row.holder, holder)) return undefined;
+          const former = row.displaced.at(-1);
+          return {
+            ...(former === undefined ? {} : { holder: former }),
+            displaced: row.displaced.slice(0, -1),
+            isSettled: false,
+          };
+        },
+        signal,
+      ),
+    free: (channelKey, holder, signal) =>
+      change(
+        channelKey,
+        (row) =>
+          row !== undefined && isSameHolder(row.holder, holder)
+            ? { displaced: row.displaced, isSettled: false }
+            : undefined,
+        signal,
+      ),
+    settle: async (channelKey, how, log, signal) => {
+      let mustTell = how === "always";
+      for (let race = 0; race < MAX_RACES; race++) {
+        const before = await store.readChannel(channelKey, signal);
+        if (!mustTell && (before === undefined || before.value.isSettled)) return ok(undefined);
+        // The hub first: while it has not heard of the new holder, the former one's row stands, by which they
+        // can still be rid of the channel.
+        const failure = await tellHub(channelKey, before?.value.holder, log, signal);
+        if (failure !== undefined) return err(failure);
+        mustTell = true; // what we told may be older than what another has meanwhile
+        if (before !== undefined) await removeDisplaced(channelKey, before.value, signal);
+        if (await record(channelKey, before, signal)) return ok(undefined);
+        await pause(MAX_PAUSE_MS, signal);
+      }
+      throw new StoreUnavailableError("a push channel changed hands too often at once");
+    },
+    isHeldBy: async (channelKey, holder, signal) =>
+      isSameHolder((await store.readChannel(channelKey, signal))?.value.holder, holder),
+  };
+}
+
+export function isSameHolder(a: ChannelHolder | undefined, b: ChannelHolder): boolean {
+  return a?.recipientKey === b.recipientKey && a.installationId === b.installationId;
+}
