@@ -10,7 +10,7 @@ export const SMALL_BODY_BYTES = 32 * 1024;
 
 /** What is read of a body over its limit before the answer: many clients read none before they have sent all. */
 const MAX_DISCARDED_BYTES = 1024 * 1024;
-const DRAIN_TIMEOUT_MS = 10_000;
+const CUT_AFTER_MS = 20_000;
 
 /**
  * The JSON body of a request of at most `limit` bytes; `verbatim` names the member whose source text is kept.
@@ -45,26 +45,11 @@ async function readBytes(
   signal: AbortSignal,
 ): Promise<Result<Uint8Array, Failure>> {
   if (body === null) return ok(new Uint8Array());
-  const reader: Reader = body.getReader();
-  const chunks: Uint8Array[] = [];
-  let length = 0;
   try {
-    for (;;) {
-      const { done, value } = await withDeadline(reader.read(), signal);
-      if (done || value === undefined) break;
-      length += value.length;
-      if (length <= limit) chunks.push(value);
-      else if (length > limit + MAX_DISCARDED_BYTES) {
-        drain(reader);
-        break;
-      }
-    }
+    return await withDeadline(collect(body.getReader(), limit), signal);
   } catch {
-    if (!signal.aborted) return err({ reason: "body_invalid", detail: "the body ended before its time" });
-    drain(reader);
     return err({ reason: "body_too_slow" });
   }
-  return length > limit ? err({ reason: "body_too_large" }) : ok(Buffer.concat(chunks));
 }
 
 interface Reader {
@@ -73,15 +58,40 @@ interface Reader {
 }
 
 /**
- * Reads on behind the answer, and throws it away. The host keeps its connections to us for later requests: what was
- * left in one would keep those waiting, and to cancel would cut it before the answer is out. After a while it is cut.
+ * What a body holds, as soon as that is known. It reads to the end in any case, behind the answer if need be, and
+ * throws the rest away: the host keeps its connections to us for later requests, which what was left in one would
+ * keep waiting, and to cancel would cut it before the answer is out. A body that takes too long is cut at last.
  */
-function drain(reader: Reader): void {
-  const signal = AbortSignal.timeout(DRAIN_TIMEOUT_MS);
-  const readOn = async () => {
-    while (!(await withDeadline(reader.read(), signal)).done);
-  };
-  readOn()
-    .catch(() => reader.cancel())
-    .catch(() => undefined);
+function collect(reader: Reader, limit: number): Promise<Result<Uint8Array, Failure>> {
+  return new Promise((resolve) => {
+    const cut = setTimeout(() => void reader.cancel().catch(() => undefined), CUT_AFTER_MS).unref();
+    let bytes: Buffer = Buffer.alloc(0);
+    let length = 0;
+    const read = async () => {
+      for (;;) {
+        const { done, value } = await reader.read();
+        if (done || value === undefined) break;
+        if (length + value.length <= limit) bytes = append(bytes, length, value, limit);
+        else bytes = Buffer.alloc(0);
+        length += value.length;
+        // oxlint-disable-next-line promise/no-multiple-resolved -- the first one counts; reading goes on
+        if (length > limit + MAX_DISCARDED_BYTES) resolve(err({ reason: "body_too_large" }));
+      }
+      // oxlint-disable-next-line promise/no-multiple-resolved
+      resolve(length > limit ? err({ reason: "body_too_large" }) : ok(bytes.subarray(0, length)));
+    };
+    read()
+      .catch(() => resolve(err({ reason: "body_invalid", detail: "the body ended before its time" })))
+      .finally(() => clearTimeout(cut));
+  });
+}
+
+/** Into one buffer that doubles: a body may come byte by byte. */
+function append(bytes: Buffer, length: number, value: Uint8Array, limit: number): Buffer {
+  const needed = length + value.length;
+  const grown =
+    needed <= bytes.length ? bytes : Buffer.alloc(Math.min(limit, Math.max(needed, 2 * bytes.length)));
+  if (grown !== bytes) bytes.copy(grown, 0, 0, length);
+  grown.set(value, length);
+  return grown;
 }

@@ -3,7 +3,7 @@
 import type { HttpHandler, HttpRequest, HttpResponseInit, InvocationContext } from "@azure/functions";
 import { parseBearer } from "../shared/auth/bearer.ts";
 import type { TokenVerifier } from "../shared/auth/token.ts";
-import { withDeadline } from "../shared/deadline.ts";
+import { createDeadline, withDeadline } from "../shared/deadline.ts";
 import { createLog, type Log, type LogFields } from "../shared/log.ts";
 import { UserId } from "../shared/notification.ts";
 import { type Answer, type Failure, toProblem } from "../shared/problem.ts";
@@ -52,13 +52,17 @@ export function toHttpHandler(route: Route, options: HandlerOptions): HttpHandle
   return async (request, context) => {
     const correlationId = context.invocationId;
     const log = toLog(context).with({ correlationId, route: route.name });
-    const signal = AbortSignal.timeout(route.timeoutMs - RESERVE_MS);
-    const lastMoment = AbortSignal.timeout(route.timeoutMs - RESERVE_MS / 10);
+    const deadline = createDeadline(route.timeoutMs - RESERVE_MS);
+    const lastMoment = createDeadline(route.timeoutMs - RESERVE_MS / 10);
+    const { signal } = deadline;
     let result: Result<Answer, Failure>;
     try {
-      result = await withDeadline(run(route, options, { request, log, signal }), lastMoment);
+      result = await withDeadline(run(route, options, { request, log, signal }), lastMoment.signal);
     } catch (error) {
       result = err(toFailure(error, signal, log));
+    } finally {
+      lastMoment.clear();
+      deadline.clear();
     }
     const answer = result.ok ? result.value : toProblem(result.error);
     if (result.ok) log.info("answered", { status: answer.status });

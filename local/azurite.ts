@@ -2,7 +2,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createRequire } from "node:module";
-import { findPort } from "./port.ts";
+import { startOnPort } from "./port.ts";
 
 export interface Azurite {
   /** For STORAGE_CONNECTION_STRING. */
@@ -15,8 +15,8 @@ export interface Azurite {
 export interface AzuriteOptions {
   /** Where the data is kept; without it, in memory. */
   readonly directory?: string;
-  /** Default: a free one. */
-  readonly port?: number;
+  /** One that is taken is replaced. Default: a free one. */
+  readonly port?: number | undefined;
 }
 
 /** The well-known development account of the storage emulators (Azurite's documentation); not a secret. */
@@ -24,15 +24,9 @@ const ACCOUNT = "devstoreaccount1";
 const ACCOUNT_KEY =
   "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 
-/** @throws Error with Azurite's own words when it does not start (a port that is taken, for instance). */
-export async function createAzurite({ directory, port }: AzuriteOptions = {}): Promise<Azurite> {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return await start(port ?? (await findPort()), directory);
-    } catch (error) {
-      if (port !== undefined || attempt === 5) throw error;
-    }
-  }
+/** @throws Error with Azurite's own words when it does not start. */
+export function createAzurite({ directory, port }: AzuriteOptions = {}): Promise<Azurite> {
+  return startOnPort(port, (free) => start(free, directory));
 }
 
 async function start(port: number, directory: string | undefined): Promise<Azurite> {
@@ -40,6 +34,8 @@ async function start(port: number, directory: string | undefined): Promise<Azuri
   const child = spawn(
     process.execPath,
     [
+      "--import",
+      new URL("./endWithParent.ts", import.meta.url).href,
       script,
       "--tableHost",
       "127.0.0.1",
@@ -51,7 +47,7 @@ async function start(port: number, directory: string | undefined): Promise<Azuri
       ...(directory === undefined ? ["--inMemoryPersistence"] : ["--location", directory]),
     ],
     // A process group of its own: Ctrl-C reaches only ourselves, and we end it after the last request.
-    { stdio: ["ignore", "pipe", "pipe"], detached: true },
+    { stdio: ["ignore", "pipe", "pipe", "ipc"], detached: true },
   );
   const exited = once(child, "exit");
   const killWithUs = () => child.kill("SIGKILL");
@@ -59,7 +55,7 @@ async function start(port: number, directory: string | undefined): Promise<Azuri
   let output = "";
   const listening = new Promise<void>((resolve) => {
     for (const stream of [child.stdout, child.stderr])
-      stream.setEncoding("utf8").on("data", (text: string) => {
+      stream?.setEncoding("utf8").on("data", (text: string) => {
         output = (output + text).slice(-4096);
         if (output.includes("successfully started on")) resolve();
       });
@@ -79,9 +75,12 @@ async function start(port: number, directory: string | undefined): Promise<Azuri
       `TableEndpoint=${url};`,
     close: async () => {
       process.off("exit", killWithUs);
-      // Azurite writes what it still holds on SIGINT alone; without files there is nothing to write.
-      if (child.exitCode === null && child.signalCode === null)
-        child.kill(directory === undefined ? "SIGKILL" : "SIGINT");
+      if (child.exitCode === null && child.signalCode === null) {
+        // Without files there is nothing to write; with them it is told as by Ctrl-C (endWithParent.ts), which alone
+        // makes it write what it still holds.
+        if (directory === undefined) child.kill("SIGKILL");
+        else child.disconnect();
+      }
       await exited;
     },
   };

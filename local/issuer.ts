@@ -1,7 +1,7 @@
 // A local OpenID Connect issuer: oauth2-mock-server with our audience in its access tokens. It signs in whoever
 // asks, which is what an issuer for trying out is for.
 import { OAuth2Server } from "oauth2-mock-server";
-import { findPort } from "./port.ts";
+import { startOnPort } from "./port.ts";
 
 export interface Issuer {
   /** For AUTH_ISSUER. */
@@ -16,8 +16,8 @@ export interface Issuer {
 }
 
 export interface IssuerOptions {
-  /** Default: a free one. */
-  readonly port?: number;
+  /** One that is taken is replaced. Default: a free one. */
+  readonly port?: number | undefined;
   /** A private JSON Web Key; default: a new one. */
   readonly signingKey?: Readonly<Record<string, unknown>>;
 }
@@ -52,8 +52,10 @@ export async function createIssuer({ port, signingKey }: IssuerOptions = {}): Pr
         Object.assign(payload, { aud: AUDIENCE, scope: payload["scope"] ?? SCOPE });
     },
   );
-  const ownPort = await findPort(port);
-  await server.start(ownPort, "127.0.0.1");
+  const ownPort = await startOnPort(port, async (free) => {
+    await server.start(free, "127.0.0.1");
+    return free;
+  });
   const url = `http://127.0.0.1:${ownPort}`;
   server.issuer.url = url; // the server itself would say localhost, which may be another address
   return {

@@ -2,8 +2,25 @@
 import { once } from "node:events";
 import { createServer } from "node:net";
 
-/** This port if nobody listens on it, else a free one. Somebody may take it before it is used. */
-export async function findPort(preferred?: number): Promise<number> {
+const MAX_TRIES = 5;
+
+/** Starts something on this port if nobody listens on it, else on a free one, also when somebody else is faster. */
+export async function startOnPort<T>(
+  preferred: number | undefined,
+  start: (port: number) => Promise<T>,
+): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    const port = await findPort(tries === 1 ? preferred : undefined);
+    try {
+      return await start(port);
+    } catch (error) {
+      const wasTaken = (await listen(port)) === undefined;
+      if (!wasTaken || tries === MAX_TRIES) throw error;
+    }
+  }
+}
+
+async function findPort(preferred?: number): Promise<number> {
   if (preferred !== undefined && (await listen(preferred)) !== undefined) return preferred;
   const port = await listen(0);
   if (port === undefined) throw new Error("no port is free");

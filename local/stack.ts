@@ -8,7 +8,7 @@ import { type Azurite, createAzurite } from "./azurite.ts";
 import { type FunctionsHostProcess, startFunctionsHostProcess } from "./functionsHost/process.ts";
 import { createHubEmulator, type HubEmulator } from "./hub/emulator.ts";
 import { createIssuer, type Issuer } from "./issuer.ts";
-import { findPort } from "./port.ts";
+import { startOnPort } from "./port.ts";
 
 export interface Stack {
   readonly azurite: Azurite;
@@ -60,15 +60,20 @@ export async function createStack({ directory, ports, settings, onLine }: StackO
       directory === undefined ? {} : { directory: join(directory, name) };
     const secrets = await readSecrets(directory);
     const azurite = keep(
-      await createAzurite({ port: await findPort(ports?.azurite), ...inDirectory("azurite") }),
+      await createAzurite({
+        port: ports?.azurite,
+        ...inDirectory("azurite"),
+      }),
     );
     const issuer = keep(
       await createIssuer({
-        port: await findPort(ports?.issuer),
+        port: ports?.issuer,
         ...(secrets.signingKey === undefined ? {} : { signingKey: secrets.signingKey }),
       }),
     );
-    const hub = keep(await createHubEmulator({ port: await findPort(ports?.hub), ...inDirectory("hub") }));
+    const hub = keep(
+      await startOnPort(ports?.hub, (port) => createHubEmulator({ port, ...inDirectory("hub") })),
+    );
     if (secrets.signingKey === undefined && directory !== undefined)
       await writeSecrets(directory, { ...secrets, signingKey: issuer.signingKey });
     const all = {
@@ -82,14 +87,16 @@ export async function createStack({ directory, ports, settings, onLine }: StackO
       ...settings,
     };
     const host = keep(
-      await startFunctionsHostProcess({
-        appDirectory,
-        port: await findPort(ports?.host),
-        settings: all,
-        keys: { default: secrets.functionKey },
-        cors: { origins: ["*"] },
-        ...(onLine === undefined ? {} : { onLine }),
-      }),
+      await startOnPort(ports?.host, (port) =>
+        startFunctionsHostProcess({
+          appDirectory,
+          port,
+          settings: all,
+          keys: { default: secrets.functionKey },
+          cors: { origins: ["*"] },
+          ...(onLine === undefined ? {} : { onLine }),
+        }),
+      ),
     );
     return { azurite, issuer, hub, host, settings: all, functionKey: secrets.functionKey, close };
   } catch (error) {

@@ -1,5 +1,6 @@
 // The story that `npm start` plays once: one notification from the back end that sends it to the screen that shows
 // it, each step told in plain words and checked.
+import { odata, TableClient, TableServiceClient } from "@azure/data-tables";
 import { createDevice } from "./device.ts";
 import type { ReceivedRequest } from "./hub/emulator.ts";
 import type { Stack } from "./stack.ts";
@@ -50,19 +51,20 @@ export async function playStory({ stack, write }: StoryOptions): Promise<Story> 
     const answer = JSON.parse(sent.text) as { readonly id: string; readonly push: string };
     ({ id } = answer);
     expect(answer.push === "accepted", "the push", sent);
-    write(`2. Stored      A back end called sendSecure with {"text":"${CONTENT}"}.`);
-    write(`               It lies sealed in Azure Table Storage; the answer names its ID:`);
-    write(`               ${id}`);
+    const stored = await readSealed(stack.azurite.connectionString, id);
+    expect(stored !== undefined, "the row in Table Storage", "it is not there");
+    expect(stored?.bytes.includes(CONTENT) === false, "that the row is sealed", "it holds the content");
+    write(`2. Stored      A back end called sendSecure with {"text":"${CONTENT}"}. The answer names its ID,`);
+    write(`               ${id}, and Table Storage holds it sealed:`);
+    write(`               ${stored?.table}, ${stored?.bytes.toString("base64").slice(0, 60)}…`);
 
     const { delivery, id: pushed } = await device.next(AbortSignal.timeout(STEP_TIMEOUT_MS));
     expect(pushed === id, "the ID that was pushed", pushed);
     const requests = hub.requests.slice(before);
     expect(!holds(requests, CONTENT), "that the push network saw no content", "it did");
-    const body = Buffer.from(delivery.body);
-    write(
-      `3. Pushed      All that went over the push network, ${body.length} bytes; the content is not in them:`,
-    );
-    write(`               ${body.toString("utf8")}`);
+    write(`3. Pushed      All that went over the push network; the content is not in it:`);
+    write(`               ${delivery.body}`);
+    for (const [name, value] of Object.entries(delivery.headers)) write(`               ${name}: ${value}`);
     write(`4. Woke        The phone was woken with the ID, and with a text that says nothing.`);
 
     const fetched = await call(`${host.url}/api/notifications/${pushed}`, {
@@ -96,6 +98,26 @@ export async function playStory({ stack, write }: StoryOptions): Promise<Story> 
 function toText(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   return error.cause === undefined ? error.message : `${error.message}: ${toText(error.cause)}`;
+}
+
+interface Sealed {
+  readonly table: string;
+  readonly bytes: Buffer;
+}
+
+/** What lies in storage for an ID, as whoever holds the account would see it. */
+async function readSealed(connectionString: string, id: string): Promise<Sealed | undefined> {
+  const options = { allowInsecureConnection: true };
+  const service = TableServiceClient.fromConnectionString(connectionString, options);
+  for await (const { name } of service.listTables()) {
+    if (name?.startsWith("notifications") !== true) continue;
+    const table = TableClient.fromConnectionString(connectionString, name, options);
+    const rows = table.listEntities<{ readonly sealed0: Uint8Array }>({
+      queryOptions: { filter: odata`RowKey eq ${id}` },
+    });
+    for await (const { sealed0 } of rows) return { table: name, bytes: Buffer.from(sealed0) };
+  }
+  return undefined;
 }
 
 interface Answered {

@@ -50,6 +50,7 @@ export interface ChannelsOptions {
 
 const MAX_RACES = 20;
 const MAX_PAUSE_MS = 40;
+const RETRY_AFTER_SECONDS = 30;
 
 export function createChannels({ store, hub, readHubInstallation }: ChannelsOptions): Channels {
   /** Changes a channel's row under its etag, as `decide` says of what it reads; nothing to change ends it. */
@@ -85,7 +86,11 @@ export function createChannels({ store, hub, readHubInstallation }: ChannelsOpti
       outcome,
       installation === undefined ? "hub_installation_deleted" : "hub_installation_put",
     );
-    return outcome.kind === "message" ? { reason: "push_channel_refused" } : toFailure(outcome);
+    if (outcome.kind !== "message") return toFailure(outcome);
+    // A refused deletion has not deleted: the device is still there.
+    if (installation === undefined)
+      return { reason: "hub_unavailable", retryAfterSeconds: RETRY_AFTER_SECONDS };
+    return { reason: "push_channel_refused" };
   }
 
   /** Removes the rows of former holders that still hold this channel. */
@@ -183,6 +188,6 @@ export function createChannels({ store, hub, readHubInstallation }: ChannelsOpti
   };
 }
 
-export function isSameHolder(a: ChannelHolder | undefined, b: ChannelHolder): boolean {
+function isSameHolder(a: ChannelHolder | undefined, b: ChannelHolder): boolean {
   return a?.recipientKey === b.recipientKey && a.installationId === b.installationId;
 }

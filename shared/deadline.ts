@@ -1,5 +1,5 @@
 // Waiting no longer than a signal allows. No I/O.
-import { setTimeout } from "node:timers/promises";
+import { setTimeout as sleep } from "node:timers/promises";
 
 /**
  * Settles as `promise` does, or rejects with the signal's reason as soon as it is aborted. What stands behind
@@ -45,15 +45,28 @@ export async function mapBounded<T, R>(
   return results;
 }
 
+/** A signal that ends after so long, unless it is cleared before: a timer for each call would outlive them all. */
+export function createDeadline(timeoutMs: number): {
+  readonly signal: AbortSignal;
+  readonly clear: () => void;
+} {
+  const ended = new AbortController();
+  const abort = () => ended.abort(new DOMException("the call took too long", "TimeoutError"));
+  const timer = setTimeout(abort, timeoutMs);
+  return { signal: ended.signal, clear: () => clearTimeout(timer) };
+}
+
 /** Waits for a random time of at most so long: those who race for something then come one by one. */
 export async function pause(maxMs: number, signal: AbortSignal): Promise<void> {
-  await setTimeout(Math.random() * maxMs, undefined, { signal });
+  await sleep(Math.random() * maxMs, undefined, { signal });
 }
 
 /** Ends so long after `signal` does, or from now where that has ended. For what has to be undone. */
 export function withGrace(signal: AbortSignal, graceMs: number): AbortSignal {
   const ended = new AbortController();
-  const start = () => void AbortSignal.timeout(graceMs).addEventListener("abort", () => ended.abort());
+  const start = () => {
+    AbortSignal.timeout(graceMs).addEventListener("abort", () => ended.abort());
+  };
   if (signal.aborted) start();
   else signal.addEventListener("abort", start, { once: true });
   return ended.signal;

@@ -28,6 +28,8 @@ export interface PushResult extends Push {
   readonly outcome: PushOutcome;
 }
 
+/** Of one recipient on one platform; with more new devices than that, the others are left to the tag. */
+const MAX_DIRECT_PUSHES = 5;
 const MAX_PARALLEL_PUSHES = 8;
 
 /**
@@ -42,8 +44,11 @@ export function toPushes(recipients: readonly Recipient[], now: Date): readonly 
     for (const { recipientKey, devices } of recipients) {
       const served = devices.filter((device) => device.platform === platform);
       const fresh = served.filter((device) => isFresh(device, now));
-      if (fresh.length < served.length) byTag.push(recipientKey);
-      for (const device of fresh) pushes.push({ platform, recipients: [recipientKey], device });
+      const direct = fresh
+        .toSorted((a, b) => b.changedAt.getTime() - a.changedAt.getTime())
+        .slice(0, MAX_DIRECT_PUSHES);
+      if (direct.length < served.length) byTag.push(recipientKey);
+      for (const device of direct) pushes.push({ platform, recipients: [recipientKey], device });
     }
     for (let i = 0; i < byTag.length; i += MAX_RECIPIENTS_PER_PUSH)
       pushes.push({ platform, recipients: byTag.slice(i, i + MAX_RECIPIENTS_PER_PUSH) });

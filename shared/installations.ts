@@ -145,8 +145,7 @@ export function createInstallations(options: InstallationsOptions): Installation
   async function isTooMany(row: InstallationRow, signal: AbortSignal): Promise<boolean> {
     const rows = await store.listInstallations(row.recipientKey, signal);
     const live = rows.map(({ value }) => value).filter((value) => value !== undefined && isLive(value));
-    const rank = (a: InstallationRow) => `${a.changedAt.toISOString()} ${a.installationId}`;
-    const older = live.filter((other) => other !== undefined && rank(other) < rank(row));
+    const older = live.filter((other) => other !== undefined && toRank(other) < toRank(row));
     return live.length > limits.maxInstallations && older.length >= limits.maxInstallations;
   }
 
@@ -268,6 +267,11 @@ export function createInstallations(options: InstallationsOptions): Installation
         .map((row) => ({ ...row, openChannel: () => openChannel(purposes, row) }));
     },
   };
+}
+
+/** Older first. */
+function toRank({ changedAt, installationId }: InstallationRow): string {
+  return `${changedAt.toISOString()} ${installationId}`;
 }
 
 /**

@@ -68,10 +68,6 @@ describe.each([
     expectLater(await call(), reason);
   });
 
-  test("pushes nothing", () => {
-    expect(api.hub.requests).toEqual([]);
-  });
-
   test("makes health a 503 that tells nothing", async () => {
     const answer = await api.call("GET", "/api/health");
     expect(answer.status).toBe(503);

@@ -2,7 +2,8 @@
 // hub. P3 to P6 follow with the outbox and with the retention that they are about.
 import { randomBytes } from "node:crypto";
 import { connect } from "node:net";
-import { afterAll, beforeAll, expect, expectTypeOf, test } from "vitest";
+import { TableClient, TableServiceClient } from "@azure/data-tables";
+import { afterAll, beforeAll, expect, expectTypeOf, inject, test } from "vitest";
 import { createTestIssuer, createSigningKey, createToken } from "./helpers/issuer.ts";
 import { type Api, type Answered, createApi } from "./helpers/api.ts";
 import { findTraces } from "./helpers/traces.ts";
@@ -211,22 +212,40 @@ test.each<{ what: string; headers?: Record<string, string>; body: string; status
     status: 413,
     reason: "body_too_large",
   },
-])("P8: bad input gets a clear answer: $what is $status $reason, and nothing is pushed", async (row) => {
-  await registerEve();
-  const before = api.hub.requests.length;
-  const answer = await api.call(
-    "POST",
-    "/api/notifications",
-    { "x-functions-key": api.functionKey, ...(row.headers ?? JSON_TYPE) },
-    row.body,
-  );
-  expect(answer.status, answer.text).toBe(row.status);
-  expect(answer.headers.get("content-type")).toBe("application/problem+json");
-  expect(answer.json()).toMatchObject({ type: "about:blank", status: row.status, reason: row.reason });
-  expect(answer.json()["title"]).toBeTypeOf("string");
-  expect(answer.headers.get("x-correlation-id")).toMatch(/^[0-9a-f-]{36}$/);
-  expect(api.hub.requests.slice(before)).toEqual([]);
-});
+])(
+  "P8: bad input gets a clear answer: $what is $status $reason, and nothing is stored or pushed",
+  async (row) => {
+    await registerEve();
+    const before = api.hub.requests.length;
+    const stored = await countNotifications();
+    const answer = await api.call(
+      "POST",
+      "/api/notifications",
+      { "x-functions-key": api.functionKey, ...(row.headers ?? JSON_TYPE) },
+      row.body,
+    );
+    expect(answer.status, answer.text).toBe(row.status);
+    expect(answer.headers.get("content-type")).toBe("application/problem+json");
+    expect(answer.json()).toMatchObject({ type: "about:blank", status: row.status, reason: row.reason });
+    expect(answer.json()["title"]).toBeTypeOf("string");
+    expect(answer.headers.get("x-correlation-id")).toMatch(/^[0-9a-f-]{36}$/);
+    expect(api.hub.requests.slice(before)).toEqual([]);
+    expect(await countNotifications()).toBe(stored);
+  },
+);
+
+/** Over all days. */
+async function countNotifications(): Promise<number> {
+  const storage = inject("storageConnectionString");
+  const plain = { allowInsecureConnection: true };
+  const names = TableServiceClient.fromConnectionString(storage, plain).listTables();
+  let rows = 0;
+  for await (const { name } of names)
+    if (name?.startsWith(`${api.tablePrefix}notifications`) === true)
+      rows += (await Array.fromAsync(TableClient.fromConnectionString(storage, name, plain).listEntities()))
+        .length;
+  return rows;
+}
 
 let registeredEve: Promise<Answered> | undefined;
 /** So that a push would have somewhere to go. */

@@ -43,7 +43,7 @@ async function reached(user: string, when: "at once" | "later" = "at once"): Pro
 const channelsInHub = (...channels: readonly string[]) =>
   api.hub
     .installations()
-    .map(({ pushChannel }) => String(pushChannel))
+    .map(({ pushChannel }) => (typeof pushChannel === "string" ? pushChannel : pushChannel.endpoint))
     .filter((channel) => channels.includes(channel))
     .toSorted((a, b) => a.localeCompare(b));
 

@@ -63,7 +63,7 @@ export interface TablesOptions {
 }
 
 /** The shape of every row of this version; a new one is readable a release before it is written. */
-const ROW_VERSION = 1;
+export const ROW_VERSION = 1;
 const MAX_CLIENTS = 100;
 
 /** @throws Error when the SDK cannot work with the connection string, or an endpoint has no credential. */

@@ -14,7 +14,7 @@ import type {
   StoredNotification,
   Versioned,
 } from "./store.ts";
-import type { RowKey, StoredRow, Tables, Value, Values } from "./table.ts";
+import { ROW_VERSION, type RowKey, type StoredRow, type Tables, type Value, type Values } from "./table.ts";
 
 /** A binary property holds 64 KiB at most (Azure Tables' data model). */
 const CHUNK_BYTES = 65_536;
@@ -181,6 +181,7 @@ function toNotification(
   recipientKey: RecipientKey,
   id: NotificationId,
 ): StoredNotification {
+  if (!isCurrent(values)) throw new RowDamagedError("a notification's row is of another version");
   const chunks: Uint8Array[] = [];
   for (let i = 0; i < number(values["chunks"]); i++) chunks.push(bytes(values[`sealed${i}`]));
   const push = values["push"];
@@ -206,7 +207,7 @@ function toInstallation({
   values,
 }: StoredRow): Versioned<InstallationRow | undefined> {
   const parsed = InstallationValues.safeParse(values);
-  if (!parsed.success) return { etag, value: undefined };
+  if (!parsed.success || !isCurrent(values)) return { etag, value: undefined };
   const recipientKey = partitionKey as RecipientKey;
   return { etag, value: { recipientKey, installationId: rowKey as InstallationId, ...parsed.data } };
 }
@@ -245,14 +246,20 @@ const Holder = z.object({
 const ChannelValues = z.object({ displaced: jsonOf(z.array(Holder)), isSettled: z.boolean() });
 
 function toWrappedKey({ values }: StoredRow): WrappedKey {
+  if (!isCurrent(values)) throw new RowDamagedError("a key's row is of another version");
   return { kekId: text(values["kekId"]), wrapped: bytes(values["wrapped"]) };
 }
 
 function toChannel({ etag, values }: StoredRow): Versioned<ChannelRow> {
   const parsed = ChannelValues.safeParse(values);
-  if (!parsed.success) throw new RowDamagedError("a channel's journal is missing");
+  if (!parsed.success || !isCurrent(values)) throw new RowDamagedError("a channel's journal is missing");
   const holder = Holder.safeParse(values);
   return { etag, value: { ...parsed.data, ...(holder.success ? { holder: holder.data } : {}) } };
+}
+
+/** A row of a shape that this code does not know is not read as if it were of this one. */
+function isCurrent(values: StoredRow["values"]): boolean {
+  return values["v"] === ROW_VERSION;
 }
 
 function text(value: unknown): string {

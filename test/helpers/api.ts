@@ -58,6 +58,10 @@ export interface ApiOptions {
   /** In place of the run's Azurite. */
   readonly storageConnectionString?: string;
   readonly hub?: HubEmulator;
+  /** In process: time passes only where `advance` says so. */
+  readonly standsStill?: boolean;
+  /** In process: the store's Date corrects the clock, which else would undo what a test moves. */
+  readonly listensToStore?: boolean;
 }
 
 export async function createApi(way: Way, options: ApiOptions = {}): Promise<Api> {
@@ -78,14 +82,17 @@ export async function createApi(way: Way, options: ApiOptions = {}): Promise<Api
     ...options.settings,
   };
   const lines: string[] = [];
+  const startedMs = Date.now();
   let aheadMs = 0;
+  const readMs = () => (options.standsStill === true ? startedMs : Date.now()) + aheadMs;
   const host =
     way === "in process"
       ? await serveInProcess(
           settings,
           functionKey,
           (line) => lines.push(line),
-          () => Date.now() + aheadMs,
+          readMs,
+          options.listensToStore === true,
         )
       : await startFunctionsHostProcess({
           appDirectory,
@@ -148,12 +155,13 @@ async function serveInProcess(
   functionKey: string,
   write: (line: string) => void,
   uncorrectedMs: () => number,
+  listensToStore: boolean,
 ) {
   const config = parseConfig(settings);
   if (!config.ok) throw new Error(toFaultText(config.error));
   const log = createLog((_level, line) => write(line));
-  // The store's Date is not listened to: it would undo what a test moves.
-  const clock = { ...createClock(log, uncorrectedMs), observe: () => undefined };
+  const real = createClock(log, uncorrectedMs);
+  const clock = listensToStore ? real : { ...real, observe: () => undefined };
   const app = createApp(config.value, clock, log);
   const handlers = app.routes.map((route) => ({ route, handle: toHttpHandler(route, app) }));
 

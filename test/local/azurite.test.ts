@@ -1,0 +1,90 @@
+// Azurite as a part of ours: it keeps what it was given, and it does not outlive us.
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { connect, createServer } from "node:net";
+import { createInterface } from "node:readline";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { TableClient } from "@azure/data-tables";
+import { expect, test } from "vitest";
+import { createAzurite } from "../../local/azurite.ts";
+
+const plain = { allowInsecureConnection: true };
+
+function isListening(url: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(Number(new URL(url).port), "127.0.0.1");
+    socket.once("connect", () => resolve(true)).once("error", () => resolve(false));
+    socket.once("connect", () => socket.destroy());
+  });
+}
+
+/** Another process that has one, and is killed without a word. */
+async function killOwnerOf(directory: string): Promise<string> {
+  const script = `
+    import { createAzurite } from ${JSON.stringify(new URL("../../local/azurite.ts", import.meta.url).href)};
+    import { TableClient } from ${JSON.stringify(pathToFileURL(createRequire(import.meta.url).resolve("@azure/data-tables")).href)};
+    const azurite = await createAzurite({ directory: ${JSON.stringify(directory)} });
+    const table = TableClient.fromConnectionString(azurite.connectionString, "kept", { allowInsecureConnection: true });
+    await table.createTable();
+    await table.createEntity({ partitionKey: "p", rowKey: "r" });
+    console.log(azurite.url);
+    setInterval(() => undefined, 1000);`;
+  const owner = spawn(process.execPath, ["--input-type=module", "-e", script], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const [url] = (await once(createInterface({ input: owner.stdout }), "line")) as [string];
+  expect(await isListening(url)).toBe(true);
+  owner.kill("SIGKILL");
+  await once(owner, "exit");
+  return url;
+}
+
+test("it ends when its owner is killed, and writes what it held", async () => {
+  const directory = await mkdtemp(join(tmpdir(), "secure-push-"));
+  try {
+    const url = await killOwnerOf(directory);
+    await expect.poll(() => isListening(url), { timeout: 30_000 }).toBe(false);
+    // It may still be writing its file when its port is closed.
+    await expect
+      .poll(
+        async () => {
+          const again = await createAzurite({ directory });
+          try {
+            const row = await TableClient.fromConnectionString(
+              again.connectionString,
+              "kept",
+              plain,
+            ).getEntity("p", "r");
+            return row["rowKey"];
+          } catch {
+            return undefined;
+          } finally {
+            await again.close();
+          }
+        },
+        { timeout: 30_000 },
+      )
+      .toBe("r");
+  } finally {
+    await rm(directory, { recursive: true });
+  }
+});
+
+test("a port that is taken is replaced", async () => {
+  const other = createServer().listen(0, "127.0.0.1");
+  await once(other, "listening");
+  const address = other.address();
+  if (address === null || typeof address === "string") throw new Error("no port");
+  const azurite = await createAzurite({ port: address.port });
+  try {
+    expect(new URL(azurite.url).port).not.toBe(String(address.port));
+    expect(await isListening(azurite.url)).toBe(true);
+  } finally {
+    await azurite.close();
+    other.close();
+  }
+});
