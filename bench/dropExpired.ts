@@ -15,6 +15,7 @@ import { createDropExpired } from "../shared/retention.ts";
 import { Secret } from "../shared/secret.ts";
 import { createTables } from "../shared/store/table.ts";
 import { createTableStore } from "../shared/store/tableStore.ts";
+import { toSummary } from "./report.ts";
 
 const ROUNDS = 5;
 const VARIANTS = [100, 20_000] as const;
@@ -55,14 +56,13 @@ async function compare(): Promise<void> {
         const [[elapsedMs]] = await Promise.all([once(child, "message"), once(child, "exit")]);
         results.get(rows)?.push(Number(elapsedMs));
       }
-    for (const [rows, values] of results)
-      console.log(
-        `${rows} rows: median ${toMedian(values).toFixed(1)} ms (${values.map((value) => value.toFixed(1)).join(", ")})`,
-      );
+    for (const [rows, values] of results) console.log(`${rows} rows, ms: ${toSummary(values, 1)}`);
     const [few = [], many = []] = [...results.values()];
-    const ratios = many.map((value, i) => value / (few[i] ?? NaN));
     console.log(
-      `ratio: median ${toMedian(ratios).toFixed(2)} (${ratios.map((value) => value.toFixed(2)).join(", ")})`,
+      `ratio: ${toSummary(
+        many.map((value, i) => value / (few[i] ?? NaN)),
+        2,
+      )}`,
     );
   } finally {
     await azurite.close();
@@ -82,8 +82,4 @@ async function prepare(storage: string, prefix: string, rows: number): Promise<v
         { partitionKey: "p", rowKey: String(start + i), sealed0: randomBytes(200) },
       ]),
     );
-}
-
-function toMedian(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN;
 }

@@ -71,7 +71,7 @@ function createManagedIdentity(): TokenCredential {
   let credential: Promise<TokenCredential> | undefined;
   return {
     getToken: async (scopes, options) => {
-      credential ??= import("@azure/identity").then(
+      credential ??= import("../shared/azure.ts").then(
         ({ DefaultAzureCredential }) => new DefaultAzureCredential(),
       );
       return (await credential).getToken(scopes, options);

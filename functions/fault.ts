@@ -1,5 +1,5 @@
 // What is wrong with a body, in words that name its members and never their values (R65). No I/O.
-import type { z } from "zod";
+import type * as z from "zod";
 import type { Failure } from "../shared/problem.ts";
 import { err, ok, type Result } from "../shared/result.ts";
 

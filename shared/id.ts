@@ -4,7 +4,7 @@
 // since 1970) · the creation time, inverted so that newer sorts first (48 bits, ms) · 96 random bits. Opaque to
 // callers; the day lets a read go straight to the one table that can hold the row.
 import { randomBytes } from "node:crypto";
-import { z } from "zod";
+import * as z from "zod";
 
 const ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const MAX_CREATED_MS = 2 ** 48 - 1;

@@ -1,7 +1,7 @@
 // The domain's things: what a back end and a device may ask for, parsed at the edge; inside, the type is the
 // proof. No I/O.
 import { ECDH } from "node:crypto";
-import { z } from "zod";
+import * as z from "zod";
 import { MAX_TTL_SECONDS, MIN_TTL_SECONDS } from "./config.ts";
 import { toUserId } from "./userId.ts";
 

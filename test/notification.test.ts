@@ -2,7 +2,7 @@
 import { ECDH } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { describe, expect, expectTypeOf, test } from "vitest";
-import { z } from "zod";
+import * as z from "zod";
 import {
   InstallationId,
   InstallationRequest,

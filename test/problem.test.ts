@@ -1,6 +1,6 @@
 // Every reason to refuse a call, as the caller sees it.
 import { describe, expect, test } from "vitest";
-import { z } from "zod";
+import * as z from "zod";
 import { type Failure, type Reason, toProblem } from "../shared/problem.ts";
 
 const later = { retryAfterSeconds: 7 };

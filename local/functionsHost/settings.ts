@@ -1,5 +1,5 @@
 // host.json, package.json and the settings file (local.settings.json), parsed. No I/O: the text is handed in.
-import { z } from "zod";
+import * as z from "zod";
 
 const HostJson = z.looseObject({
   extensions: z

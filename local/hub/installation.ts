@@ -1,6 +1,6 @@
 // What an installation may be (REST reference §8): parsing, showing, and the registrations that it stands for.
 // No I/O.
-import { z } from "zod";
+import * as z from "zod";
 import { err, ok, type Result } from "../../shared/result.ts";
 import { HUB_PLATFORMS, type HubPlatform, parsePlatform } from "./platforms.ts";
 import type { Refusal } from "./refusal.ts";

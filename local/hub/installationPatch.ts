@@ -1,6 +1,6 @@
 // The reduced JSON Patch (RFC 6902) that installations take (REST reference §8.3). What comes out is a document
 // that is still to be parsed. No I/O.
-import { z } from "zod";
+import * as z from "zod";
 import { err, ok, type Result } from "../../shared/result.ts";
 import type { Refusal } from "./refusal.ts";
 

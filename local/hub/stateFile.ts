@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { parseInstallation, type StoredInstallation } from "./installation.ts";
 import type { HubRule } from "./sas.ts";
 

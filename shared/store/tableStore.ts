@@ -1,5 +1,5 @@
 // Our rows in Azure Table Storage: which table, which keys, which properties (docs/storage.md).
-import { z } from "zod";
+import * as z from "zod";
 import type { WrappedKey } from "../crypto/kek.ts";
 import type { ChannelKey, RecipientKey } from "../crypto/keyring.ts";
 import { both } from "../deadline.ts";

@@ -3,7 +3,7 @@ import { OAuth2Server } from "oauth2-mock-server";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { createTokenVerifier, type TokenVerifier } from "../../shared/auth/token.ts";
 import { createLog } from "../../shared/log.ts";
-import { z } from "zod";
+import * as z from "zod";
 
 const never = new AbortController().signal;
 const server = new OAuth2Server();

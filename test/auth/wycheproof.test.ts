@@ -2,7 +2,7 @@
 // signature. All asymmetric algorithms are allowed here; symmetric ones never are, so their valid cases are refused.
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { z } from "zod";
+import * as z from "zod";
 import { parseJws, verifySignature } from "../../shared/auth/jws.ts";
 import { toAsymmetric, toVerificationKeys } from "../../shared/auth/keySet.ts";
 

@@ -3,7 +3,7 @@ import { createSecretKey, randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { z } from "zod";
+import * as z from "zod";
 import { open, seal, SEAL_OVERHEAD_BYTES, toContext } from "../../shared/crypto/seal.ts";
 
 const File = z.object({

@@ -58,6 +58,8 @@ export interface ApiOptions {
   /** In place of the run's Azurite. */
   readonly storageConnectionString?: string;
   readonly hub?: HubEmulator;
+  /** Through the local host: where the app lies; default: here. */
+  readonly appDirectory?: string;
   /** In process: time passes only where `advance` says so. */
   readonly standsStill?: boolean;
   /** In process: the store's Date corrects the clock, which else would undo what a test moves. */
@@ -95,7 +97,7 @@ export async function createApi(way: Way, options: ApiOptions = {}): Promise<Api
           options.listensToStore === true,
         )
       : await startFunctionsHostProcess({
-          appDirectory,
+          appDirectory: options.appDirectory ?? appDirectory,
           settings,
           keys: { default: functionKey },
           onLine: (line) => lines.push(line),
