@@ -5,9 +5,12 @@ import { join, resolve } from "node:path";
 import type { Metafile } from "esbuild";
 import { bundle, root } from "./bundle.ts";
 
-const directory = resolve(process.argv[2] ?? join(root, "dist/package"));
-await rm(directory, { recursive: true, force: true });
+const usual = join(root, "dist/package");
+const directory = resolve(process.argv[2] ?? usual);
+// What somebody else keeps in a folder is not ours to delete.
+if (directory === usual) await rm(directory, { recursive: true, force: true });
 await mkdir(directory, { recursive: true });
+if ((await readdir(directory)).length > 0) throw new Error(`${directory} is not empty`);
 const metafile = await bundle("functions/main.ts", join(directory, "dist"));
 await copyFile(join(root, "host.json"), join(directory, "host.json"));
 await copyFile(join(root, "LICENSE"), join(directory, "LICENSE"));

@@ -21,8 +21,13 @@ export interface Channels {
   readonly claim: (channelKey: ChannelKey, holder: ChannelHolder, signal: AbortSignal) => Promise<void>;
   /** Undoes a claim: whoever was displaced last holds the channel again. */
   readonly giveBack: (channelKey: ChannelKey, holder: ChannelHolder, signal: AbortSignal) => Promise<void>;
-  /** Makes a channel name nobody, if it still names this holder. */
-  readonly free: (channelKey: ChannelKey, holder: ChannelHolder, signal: AbortSignal) => Promise<void>;
+  /** Makes channels name nobody, where they still name this holder, and settles them. */
+  readonly leave: (
+    channelKeys: readonly ChannelKey[],
+    holder: ChannelHolder,
+    log: Log,
+    signal: AbortSignal,
+  ) => Promise<Result<void, Failure>>;
   /**
    * Brings the hub, and the rows of former holders, to what the channel's row says, until it says the same before and
    * after. Any number may settle one channel at once: each ends with what is true then. `always` tells the hub of a
@@ -35,6 +40,12 @@ export interface Channels {
     signal: AbortSignal,
   ) => Promise<Result<void, Failure>>;
   readonly isHeldBy: (channelKey: ChannelKey, holder: ChannelHolder, signal: AbortSignal) => Promise<boolean>;
+  /** Whether it is held by them, and the hub is known to know it. */
+  readonly isSettledFor: (
+    channelKey: ChannelKey,
+    holder: ChannelHolder,
+    signal: AbortSignal,
+  ) => Promise<boolean>;
 }
 
 export interface ChannelsOptions {
@@ -97,15 +108,20 @@ export function createChannels({ store, hub, readHubInstallation }: ChannelsOpti
   async function removeDisplaced(
     channelKey: ChannelKey,
     row: ChannelRow,
+    log: Log,
     signal: AbortSignal,
-  ): Promise<void> {
+  ): Promise<Failure | undefined> {
     for (const holder of row.displaced) {
       for (let race = 0; race < MAX_RACES; race++) {
         const found = await store.readInstallation(holder, signal);
         if (found?.value?.channelKey !== channelKey) break;
+        // What it has left, and nobody has seen to yet, would be forgotten with it.
+        const left = await leave(found.value.leaving, holder, log, signal);
+        if (!left.ok) return left.error;
         if ((await store.deleteInstallation(holder, found.etag, signal)) === "written") break;
       }
     }
+    return undefined;
   }
 
   /** Records that a channel is settled as it was read; false where it has changed meanwhile. */
@@ -127,6 +143,55 @@ export function createChannels({ store, hub, readHubInstallation }: ChannelsOpti
             signal,
           );
     return outcome === "written";
+  }
+
+  /** Makes a channel name nobody, if it still names this holder. */
+  function free(channelKey: ChannelKey, holder: ChannelHolder, signal: AbortSignal): Promise<void> {
+    return change(
+      channelKey,
+      (row) =>
+        row !== undefined && isSameHolder(row.holder, holder)
+          ? { displaced: row.displaced, isSettled: false }
+          : undefined,
+      signal,
+    );
+  }
+
+  async function leave(
+    channelKeys: readonly ChannelKey[],
+    holder: ChannelHolder,
+    log: Log,
+    signal: AbortSignal,
+  ): Promise<Result<void, Failure>> {
+    for (const channelKey of channelKeys) {
+      await free(channelKey, holder, signal);
+      const settled = await settle(channelKey, "ifNeeded", log, signal);
+      if (!settled.ok) return settled;
+    }
+    return ok(undefined);
+  }
+
+  async function settle(
+    channelKey: ChannelKey,
+    how: "always" | "ifNeeded",
+    log: Log,
+    signal: AbortSignal,
+  ): Promise<Result<void, Failure>> {
+    let mustTell = how === "always";
+    for (let race = 0; race < MAX_RACES; race++) {
+      const before = await store.readChannel(channelKey, signal);
+      if (!mustTell && (before === undefined || before.value.isSettled)) return ok(undefined);
+      // The hub first: while it has not heard of the new holder, the former one's row stands, by which they
+      // can still be rid of the channel.
+      const failure = await tellHub(channelKey, before?.value.holder, log, signal);
+      if (failure !== undefined) return err(failure);
+      mustTell = true; // what we told may be older than what another has meanwhile
+      const kept = before && (await removeDisplaced(channelKey, before.value, log, signal));
+      if (kept !== undefined) return err(kept);
+      if (await record(channelKey, before, signal)) return ok(undefined);
+      await pause(MAX_PAUSE_MS, signal);
+    }
+    throw new StoreUnavailableError("a push channel changed hands too often at once");
   }
 
   return {
@@ -158,33 +223,14 @@ export function createChannels({ store, hub, readHubInstallation }: ChannelsOpti
         },
         signal,
       ),
-    free: (channelKey, holder, signal) =>
-      change(
-        channelKey,
-        (row) =>
-          row !== undefined && isSameHolder(row.holder, holder)
-            ? { displaced: row.displaced, isSettled: false }
-            : undefined,
-        signal,
-      ),
-    settle: async (channelKey, how, log, signal) => {
-      let mustTell = how === "always";
-      for (let race = 0; race < MAX_RACES; race++) {
-        const before = await store.readChannel(channelKey, signal);
-        if (!mustTell && (before === undefined || before.value.isSettled)) return ok(undefined);
-        // The hub first: while it has not heard of the new holder, the former one's row stands, by which they
-        // can still be rid of the channel.
-        const failure = await tellHub(channelKey, before?.value.holder, log, signal);
-        if (failure !== undefined) return err(failure);
-        mustTell = true; // what we told may be older than what another has meanwhile
-        if (before !== undefined) await removeDisplaced(channelKey, before.value, signal);
-        if (await record(channelKey, before, signal)) return ok(undefined);
-        await pause(MAX_PAUSE_MS, signal);
-      }
-      throw new StoreUnavailableError("a push channel changed hands too often at once");
-    },
+    leave,
+    settle,
     isHeldBy: async (channelKey, holder, signal) =>
       isSameHolder((await store.readChannel(channelKey, signal))?.value.holder, holder),
+    isSettledFor: async (channelKey, holder, signal) => {
+      const row = (await store.readChannel(channelKey, signal))?.value;
+      return isSameHolder(row?.holder, holder) && row?.isSettled === true;
+    },
   };
 }
 

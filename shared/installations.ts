@@ -2,7 +2,7 @@
 import { type Channels, createChannels } from "./channels.ts";
 import type { Clock } from "./clock.ts";
 import type { Limits } from "./config.ts";
-import type { ChannelKey, Keyring, PurposeKeys, RecipientKey } from "./crypto/keyring.ts";
+import type { Keyring, PurposeKeys, RecipientKey } from "./crypto/keyring.ts";
 import { open, seal, toContext } from "./crypto/seal.ts";
 import { both, mapBounded, pause } from "./deadline.ts";
 import { DAY_MS } from "./id.ts";
@@ -103,31 +103,16 @@ export function createInstallations(options: InstallationsOptions): Installation
     },
   });
 
-  /** Frees channels that an installation no longer holds, and settles them. */
-  async function leave(
-    channelKeys: readonly ChannelKey[],
-    holder: ChannelHolder,
-    log: Log,
-    signal: AbortSignal,
-  ): Promise<Result<void, Failure>> {
-    for (const channelKey of channelKeys) {
-      await channels.free(channelKey, holder, signal);
-      const settled = await channels.settle(channelKey, "ifNeeded", log, signal);
-      if (!settled.ok) return settled;
-    }
-    return ok(undefined);
-  }
-
   /** Writes our own row over whatever stands there; what that held is left behind by the row itself, until it is. */
   async function writeOwn(
     wanted: Omit<InstallationRow, "leaving" | "changedAt">,
-    isTaken: boolean,
+    isKnown: boolean,
     signal: AbortSignal,
   ): Promise<{ readonly row: InstallationRow; readonly before?: InstallationRow }> {
     for (let race = 0; race < MAX_RACES; race++) {
       const found = await store.readInstallation(wanted, signal);
       const before = found?.value;
-      const isRenewal = before?.channelKey === wanted.channelKey && !isTaken;
+      const isRenewal = before?.channelKey === wanted.channelKey && isKnown;
       const leaving = [...(before?.leaving ?? []), ...(before === undefined ? [] : [before.channelKey])];
       const row = {
         ...wanted,
@@ -158,7 +143,7 @@ export function createInstallations(options: InstallationsOptions): Installation
       const found = await store.readInstallation(holder, signal);
       if (found === undefined) return ok(undefined);
       const held = found.value === undefined ? [] : [found.value.channelKey, ...found.value.leaving];
-      const left = await leave(held, holder, log, signal);
+      const left = await channels.leave(held, holder, log, signal);
       if (!left.ok) return left;
       if ((await store.deleteInstallation(holder, found.etag, signal)) === "written") return ok(undefined);
       await pause(MAX_PAUSE_MS, signal);
@@ -166,26 +151,25 @@ export function createInstallations(options: InstallationsOptions): Installation
     throw new StoreUnavailableError("an installation changed too often at once");
   }
 
-  /** Puts back what stood before a channel that the hub refuses, unless it has changed meanwhile. */
+  /** Puts back what stood before a registration that is refused, unless it has changed meanwhile. */
   async function undo(
     row: InstallationRow,
     before: InstallationRow | undefined,
     log: Log,
     signal: AbortSignal,
-  ): Promise<void> {
+  ): Promise<Result<void, Failure>> {
     await channels.giveBack(row.channelKey, row, signal);
+    if (before === undefined || before.channelKey === row.channelKey) return remove(row, log, signal);
     const found = await store.readInstallation(row, signal);
     if (found?.value?.channelKey === row.channelKey)
-      if (before === undefined || before.channelKey === row.channelKey)
-        await store.deleteInstallation(row, found.etag, signal);
-      else await store.writeInstallation(before, found.etag, signal);
-    await channels.settle(row.channelKey, "ifNeeded", log, signal);
+      await store.writeInstallation(before, found.etag, signal);
+    return channels.settle(row.channelKey, "ifNeeded", log, signal);
   }
 
   /** Leaves the channels that a row says it has left, and has it say so no more. */
   async function tidy(row: InstallationRow, log: Log, signal: AbortSignal): Promise<Result<void, Failure>> {
     if (row.leaving.length === 0) return ok(undefined);
-    const left = await leave(row.leaving, row, log, signal);
+    const left = await channels.leave(row.leaving, row, log, signal);
     if (!left.ok) return left;
     const found = await store.readInstallation(row, signal);
     // One that has changed meanwhile is somebody else's to tidy.
@@ -209,7 +193,8 @@ export function createInstallations(options: InstallationsOptions): Installation
       if (isNew && live.length >= limits.maxInstallations) return err({ reason: "installations_exhausted" });
 
       for (let race = 0; race < MAX_RACES; race++) {
-        const wasHeld = await channels.isHeldBy(channelKey, holder, signal);
+        // Where the hub may not have heard of it yet, the device is as new.
+        const isKnown = await channels.isSettledFor(channelKey, holder, signal);
         await channels.claim(channelKey, holder, signal);
         const sealed = seal(
           purposes.channelSealingKey,
@@ -218,17 +203,18 @@ export function createInstallations(options: InstallationsOptions): Installation
         );
         const { row, before } = await writeOwn(
           { ...holder, platform, channelKey, sealedPushChannel: sealed, renewedAt: clock.now() },
-          !wasHeld,
+          isKnown,
           signal,
         );
         if (isNew && (await isTooMany(row, signal))) {
-          const removed = await remove(holder, log, signal);
-          return removed.ok ? err({ reason: "installations_exhausted" }) : removed;
+          const undone = await undo(row, before, log, signal);
+          return undone.ok ? err({ reason: "installations_exhausted" }) : undone;
         }
         const settled = await channels.settle(channelKey, "always", log, signal);
         if (!settled.ok) {
-          if (settled.error.reason === "push_channel_refused") await undo(row, before, log, signal);
-          return settled;
+          if (settled.error.reason !== "push_channel_refused") return settled;
+          const undone = await undo(row, before, log, signal);
+          return undone.ok ? settled : undone;
         }
         const tidied = await tidy(row, log, signal);
         if (!tidied.ok) return tidied;

@@ -90,7 +90,7 @@ test("what others keep in the same account stays, whatever it is called", async 
     "notificationsArchive",
     "notifications20201332",
   ];
-  for (const name of names) await instance.tables.makeTable(name, never);
+  for (const name of names) await instance.tables.makeTable(name, undefined, never);
   const other = createInstance({ prefix: `${instance.prefix}x` });
   await fill(other, today - 5);
   await instance.dropExpired();

@@ -90,6 +90,29 @@ describe("a hub that fails once", () => {
     }
   });
 
+  test("while the old channel is left, and the new one is taken over: the old one is left all the same", async () => {
+    const [former = "", newer = ""] = fresh(2);
+    await register(former, "phone", former + a1);
+    api.hub.fail({ on: "installation", answer: { delayMs: 0 } });
+    api.hub.fail({ on: "installation", answer: { status: 500 } });
+    expect((await register(former, "phone", former + a2)).status).toBe(503);
+    expect((await register(newer, "phone", former + a2)).status).toBe(201);
+    expect((await remove(former, "phone")).status).toBe(204);
+    expect(channelsInHub(former + a1, former + a2)).toEqual([former + a2]);
+    expect(await reached(former, "later")).toEqual([]);
+  });
+
+  test("and is told late: the device counts as new from then on, and is reached directly", async () => {
+    const [user = ""] = fresh(1);
+    api.hub.fail({ on: "installation", answer: { status: 503 } });
+    expect((await register(user, "phone", user + a1)).status).toBe(503);
+    api.advance(600);
+    expect((await register(user, "phone", user + a1)).status).toBe(200);
+    expect(await reached(user)).toEqual([user + a1]);
+    api.advance(-600);
+    expect(api.hub.requests.at(-1)?.path).toContain("direct");
+  });
+
   test("while a channel changes hands: neither owner is left with what they cannot be rid of", async () => {
     const [former = "", newer = ""] = fresh(2);
     await register(former, "phone", former + a1);

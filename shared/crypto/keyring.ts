@@ -122,7 +122,11 @@ export function createKeyring({ rows, wrapper, clock }: KeyringOptions): Keyring
     wrapRootAnew: async (signal) => {
       const stored = await rows.readKey("root", ROOT_NAME, signal);
       if (stored === undefined || stored.kekId === (await wrapper.newestKekId(signal))) return false;
-      const wrapped = await wrapper.wrap(await unwrap(stored, signal), signal);
+      const secret = await unwrap(stored, signal);
+      const wrapped = await wrapper.wrap(secret, signal);
+      // There is no second copy: what replaces it has to open.
+      if (!Buffer.from(secret).equals(await unwrap(wrapped, signal)))
+        throw new KeyUnavailableError(wrapped.kekId);
       return (await rows.replaceKey("root", ROOT_NAME, wrapped, stored.etag, signal)) === "written";
     },
   };

@@ -48,8 +48,8 @@ export interface Tables {
   readonly remove: (key: RowKey, etag: string, signal: AbortSignal) => Promise<WriteOutcome>;
   /** The names of the tables that begin so (at least one character, letters alone), without the prefix of all. */
   readonly listTables: (beginning: string, signal: AbortSignal) => Promise<readonly string[]>;
-  /** Makes a table; one that stands already is no failure. */
-  readonly makeTable: (table: string, signal: AbortSignal) => Promise<void>;
+  /** Makes a table, for a day that is not over if it is for one; one that stands already is no failure. */
+  readonly makeTable: (table: string, day: Day | undefined, signal: AbortSignal) => Promise<void>;
   /** Drops a table with all its rows; one that is gone, or going, is no failure. */
   readonly dropTable: (table: string, signal: AbortSignal) => Promise<void>;
 }
@@ -89,6 +89,10 @@ export function createTables({ storage, credential, clock, allowLoopback }: Tabl
       clients.set(table, client);
     }
     return client;
+  }
+
+  function refuseOver(day: Day | undefined): void {
+    if (day !== undefined && day < toDay(clock.now())) throw new Error("a day that is over gets no table");
   }
 
   function connectService(): TableServiceClient {
@@ -153,8 +157,7 @@ export function createTables({ storage, credential, clock, allowLoopback }: Tabl
       const put = (entity: TableEntity) => client.createEntity(entity, { abortSignal: signal });
       const first = await write(key, values, signal, put);
       if (first !== "missing") return first;
-      if (key.day !== undefined && key.day < toDay(clock.now()))
-        throw new Error("a day that is over gets no table");
+      refuseOver(key.day);
       // Made by whoever comes first; the SDK takes "already exists" for success.
       await attempt(() => client.createTable({ abortSignal: signal }), signal, {});
       const second = await write(key, values, signal, put);
@@ -200,8 +203,10 @@ export function createTables({ storage, credential, clock, allowLoopback }: Tabl
         {},
       );
     },
-    makeTable: (table, signal) =>
-      attempt(() => clientOf(table).createTable({ abortSignal: signal }), signal, {}),
+    makeTable: async (table, day, signal) => {
+      refuseOver(day);
+      await attempt(() => clientOf(table).createTable({ abortSignal: signal }), signal, {});
+    },
     dropTable: (table, signal) =>
       // The SDK takes a table that is gone for dropped.
       attempt(() => clientOf(table).deleteTable({ abortSignal: signal }), signal, { 409: undefined }, true),

@@ -121,7 +121,7 @@ export function createTableStore(tables: Tables): Store {
         keys: toDays(keys.map(({ rowKey }) => rowKey)),
       };
     },
-    prepareDay: (day, signal) => tables.makeTable(toNotificationTable(day), signal),
+    prepareDay: (day, signal) => tables.makeTable(toNotificationTable(day), day, signal),
     dropDay: async (day, signal) => {
       // The key first: from then on nothing of the day opens, whatever becomes of the table.
       const key = toKeyRowKey("day", toDayName(day));
