@@ -145,13 +145,13 @@ export function createChannels({ store, hub, readHubInstallation }: ChannelsOpti
     return outcome === "written";
   }
 
-  /** Makes a channel name nobody, if it still names this holder. */
+  /** Makes a channel name nobody, if it still names this holder; their row goes when it is settled. */
   function free(channelKey: ChannelKey, holder: ChannelHolder, signal: AbortSignal): Promise<void> {
     return change(
       channelKey,
       (row) =>
         row !== undefined && isSameHolder(row.holder, holder)
-          ? { displaced: row.displaced, isSettled: false }
+          ? { displaced: [...row.displaced, holder], isSettled: false }
           : undefined,
       signal,
     );
@@ -166,7 +166,11 @@ export function createChannels({ store, hub, readHubInstallation }: ChannelsOpti
     for (const channelKey of channelKeys) {
       await free(channelKey, holder, signal);
       const settled = await settle(channelKey, "ifNeeded", log, signal);
-      if (!settled.ok) return settled;
+      if (settled.ok) continue;
+      if (settled.error.reason !== "push_channel_refused") return settled;
+      // The hub refuses whoever claims it now, which is their affair; what it holds of us has to go all the same.
+      const failure = await tellHub(channelKey, undefined, log, signal);
+      if (failure !== undefined) return err(failure);
     }
     return ok(undefined);
   }
@@ -234,6 +238,6 @@ export function createChannels({ store, hub, readHubInstallation }: ChannelsOpti
   };
 }
 
-function isSameHolder(a: ChannelHolder | undefined, b: ChannelHolder): boolean {
+export function isSameHolder(a: ChannelHolder | undefined, b: ChannelHolder): boolean {
   return a?.recipientKey === b.recipientKey && a.installationId === b.installationId;
 }

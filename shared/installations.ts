@@ -1,5 +1,5 @@
 // Registering and removing devices, and listing them for a push. I/O through the store and the hub that are handed in.
-import { type Channels, createChannels } from "./channels.ts";
+import { type Channels, createChannels, isSameHolder } from "./channels.ts";
 import type { Clock } from "./clock.ts";
 import type { Limits } from "./config.ts";
 import type { Keyring, PurposeKeys, RecipientKey } from "./crypto/keyring.ts";
@@ -166,6 +166,12 @@ export function createInstallations(options: InstallationsOptions): Installation
     return channels.settle(row.channelKey, "ifNeeded", log, signal);
   }
 
+  /** Removes a row that still holds this channel. */
+  async function removeOwn(row: InstallationRow, signal: AbortSignal): Promise<void> {
+    const found = await store.readInstallation(row, signal);
+    if (found?.value?.channelKey === row.channelKey) await store.deleteInstallation(row, found.etag, signal);
+  }
+
   /** Leaves the channels that a row says it has left, and has it say so no more. */
   async function tidy(row: InstallationRow, log: Log, signal: AbortSignal): Promise<Result<void, Failure>> {
     if (row.leaving.length === 0) return ok(undefined);
@@ -218,8 +224,11 @@ export function createInstallations(options: InstallationsOptions): Installation
         }
         const tidied = await tidy(row, log, signal);
         if (!tidied.ok) return tidied;
-        // Somebody newer may have it by now; but where nobody has, a removal came between, and we are newer.
-        if ((await store.readChannel(channelKey, signal))?.value.holder !== undefined) {
+        const now = (await store.readChannel(channelKey, signal))?.value.holder;
+        // Where nobody has it, a removal came between, and we are newer.
+        if (now !== undefined) {
+          // Somebody newer has it, and may have looked for our row before it stood.
+          if (!isSameHolder(now, holder)) await removeOwn(row, signal);
           log.info("installation_registered", { platform, isNew });
           return ok({ installationId, expiresAt: toExpiresAt(row), isNew });
         }

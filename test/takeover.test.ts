@@ -146,6 +146,17 @@ test("a store that fails in the middle of a takeover: the next try completes it,
   }
 });
 
+test("a removal that failed half way, and a newer owner: no row is left that says there is a device", async () => {
+  const [former = "", newer = ""] = fresh(2);
+  await register(former, "phone", former + a1);
+  api.hub.fail({ on: "installation", answer: { status: 500 } });
+  expect((await remove(former, "phone")).status).toBe(503);
+  expect((await register(newer, "phone", former + a1)).status).toBe(201);
+  const sent = await api.send({ to: former, payload: 1 });
+  expect(sent.json()["push"]).toBe("no-devices");
+  expect(await reached(newer, "later")).toEqual([former + a1]);
+});
+
 describe("races", () => {
   test("one device that registers two channels at once ends with one, and removing it with none", async () => {
     const [user = ""] = fresh(1);

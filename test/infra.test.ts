@@ -1,0 +1,303 @@
+// The Azure templates and what docs/deployment.md counts. The templates are read as text: they and the app may not drift apart. What the compiler judges is left to it
+// (`.github/workflows/check.yml`).
+import { readdirSync, readFileSync } from "node:fs";
+import { expect, test } from "vitest";
+import { parseConfig } from "../shared/config.ts";
+import { createApi } from "./helpers/api.ts";
+import { createLossyProxy } from "./helpers/lossyProxy.ts";
+
+const read = (name: string) => readFileSync(new URL(`../${name}`, import.meta.url), "utf8");
+const list = (folder: string, ending: string) =>
+  readdirSync(new URL(`../${folder}/`, import.meta.url), { recursive: true, encoding: "utf8" })
+    .filter((name) => name.endsWith(ending))
+    .map((name) => `${folder}/${name}`);
+
+const templates = new Map(list("infra", ".bicep").map((name) => [name, read(name)]));
+const appTemplate = read("infra/modules/function-app.bicep");
+
+/** Read by the Functions host and the Azure SDKs, not by the app. */
+const PLATFORM = [
+  "APPLICATIONINSIGHTS_AUTHENTICATION_STRING",
+  "APPLICATIONINSIGHTS_CONNECTION_STRING",
+  "AZURE_CLIENT_ID",
+  "AzureWebJobsStorage__accountName",
+  "AzureWebJobsStorage__clientId",
+  "AzureWebJobsStorage__credential",
+];
+
+/** Read by the app, and not to be set in Azure, with the reason. */
+const LEFT_OUT: Readonly<Record<string, string>> = {
+  ALLOW_LOOPBACK: "development only; the app refuses to start with it in a deployment",
+  PAYLOAD_LOCAL_KEK: "development only; PAYLOAD_KEK stands instead",
+  STORAGE_CONNECTION_STRING: "holds an account key; the account takes none",
+  WEBSITE_SITE_NAME: "the platform's own",
+};
+
+function readByTheApp(): readonly string[] {
+  const names = new Set<string>();
+  const get = (_env: object, name: string | symbol) => {
+    names.add(String(name));
+    return name === "ALLOW_LOOPBACK" ? "true" : undefined; // WEBSITE_SITE_NAME is asked for only then
+  };
+  parseConfig(new Proxy({}, { get }));
+  return [...names].toSorted();
+}
+
+/** What stands between a marker's opening brace and the brace that closes it. */
+function block(text: string, marker: string): string {
+  const start = text.indexOf("{", text.indexOf(marker) + marker.length);
+  if (!text.includes(marker) || start < 0) throw new Error(`no ${marker}`);
+  let depth = 0;
+  for (let i = start; i < text.length; i++) {
+    if (text[i] === "{") depth++;
+    if (text[i] === "}" && --depth === 0) return text.slice(start + 1, i);
+  }
+  throw new Error(`${marker} does not end`);
+}
+
+/** The names that an object or a type holds, not those inside its members. */
+function memberNames(body: string): readonly string[] {
+  const indent = /^ +(?=[A-Za-z_]\w*:)/m.exec(body)?.[0] ?? "";
+  return [...body.matchAll(new RegExp(`^${indent}([A-Za-z_]\\w*):`, "gm"))].map(([, name]) => name ?? "");
+}
+
+function settingsOf(template: string): readonly string[] {
+  const optional = block(template, "type Settings =");
+  const fixed = block(block(template, "resource appSettings 'config' ="), "properties: union(settings,");
+  return [...memberNames(optional), ...memberNames(fixed)].toSorted();
+}
+
+const expected = [...readByTheApp().filter((name) => !(name in LEFT_OUT)), ...PLATFORM].toSorted();
+
+test("the template sets every setting that the app reads but those left out for a reason, and no other", () => {
+  expect(settingsOf(appTemplate)).toEqual(expected);
+  expect(Object.keys(LEFT_OUT).filter((name) => !readByTheApp().includes(name))).toEqual([]);
+});
+
+test.each(expected)("a template that names %s otherwise is noticed", (name) => {
+  const renamed = appTemplate.replace(new RegExp(`^( +)${name}:`, "m"), `$1${name}S:`);
+  expect(settingsOf(renamed)).not.toEqual(expected);
+});
+
+test("a minimal deployment's settings start the app", () => {
+  const fixed = block(block(appTemplate, "resource appSettings 'config' ="), "properties: union(settings,");
+  const inAzure: Readonly<Record<string, string>> = {
+    STORAGE_TABLE_ENDPOINT: "https://stabc.table.core.windows.net/",
+    NOTIFICATION_HUB_CONNECTION_STRING: "Endpoint=sb://n.servicebus.windows.net/;…", // once resolved
+    NOTIFICATION_HUB_NAME: "ntf-abcdefghijklm",
+    PAYLOAD_KEK: "https://kv-abc.vault.azure.net/keys/payload",
+    AUTH_ISSUER: "https://login.microsoftonline.com/00000000-0000-0000-0000-000000000000/v2.0",
+    AUTH_AUDIENCE: "00000000-0000-0000-0000-000000000000",
+  };
+  expect(Object.keys(inAzure).toSorted()).toEqual(
+    memberNames(fixed)
+      .filter((name) => !PLATFORM.includes(name))
+      .toSorted(),
+  );
+  const env = { ...inAzure, WEBSITE_SITE_NAME: "func-abc" };
+  expect(parseConfig(env)).toMatchObject({ ok: true });
+});
+
+const choices = [...block(appTemplate, "type Settings =").matchAll(/^ +([A-Z_]+): \((.+)\)\?$/gm)].flatMap(
+  ([, setting = "", values = ""]) =>
+    [...values.matchAll(/'([^']+)'/g)].map(([, value = ""]) => ({ setting, value })),
+);
+
+test.each(choices)("the app takes $value, which the template offers for $setting", ({ setting, value }) => {
+  const config = parseConfig({ [setting]: value });
+  expect(config.ok ? [] : config.error.filter((fault) => fault.setting === setting)).toEqual([]);
+});
+
+test("the app gets no setting that Flex Consumption refuses, and no secret in plain text", () => {
+  const fixed = block(appTemplate, "resource appSettings 'config' =");
+  expect(fixed).not.toMatch(/FUNCTIONS_WORKER|FUNCTIONS_EXTENSION|WEBSITE_|SCM_|ORYX|\bTZ:/);
+  expect(fixed).not.toMatch(/listKeys|AccountKey|SharedAccessKey/);
+  expect(fixed).toContain("NOTIFICATION_HUB_CONNECTION_STRING: '@Microsoft.KeyVault(SecretUri=${");
+  expect(fixed).toContain("PAYLOAD_KEK: vault::payloadKey.properties.keyUri\n"); // without a version
+});
+
+test("the app's identity has exactly these roles, each where it is needed and nowhere wider", () => {
+  const roles = [...templates].flatMap(([file, text]) =>
+    [...text.matchAll(/^resource (\w+) 'Microsoft\.Authorization\/(\w+)@/gm)].map(([marker, , type]) => {
+      const body = block(text, marker);
+      const [, variable = ""] = /roleDefinitionId: .*, (\w+)\)/.exec(body) ?? [];
+      return {
+        file: file.replace("infra/modules/", ""),
+        type,
+        scope: /^ {2}scope: (\S+)$/m.exec(body)?.[1],
+        role: new RegExp(`^var ${variable} = '([0-9a-f-]{36})'`, "m").exec(text)?.[1],
+        principal: /principalId: (\S+)/.exec(body)?.[1],
+        name: /name: guid\((.+)\)/.exec(body)?.[1]?.replace(variable, "role"),
+      };
+    }),
+  );
+  const of = (file: string, scope: string, role: string) => ({
+    file,
+    type: "roleAssignments",
+    scope,
+    role,
+    principal: "identity.properties.principalId",
+    name: `${scope}.id, identity.id, role`,
+  });
+  expect(roles.toSorted((a, b) => (a.role ?? "").localeCompare(b.role ?? ""))).toEqual([
+    of("storage.bicep", "account", "0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3"), // Storage Table Data Contributor
+    of("monitoring.bicep", "insights", "3913510d-42f4-4e42-8a64-420c390055eb"), // Monitoring Metrics Publisher
+    of("key-vault.bicep", "vault::hubConnection", "4633458b-17de-408a-b874-0445c86b69e6"), // Key Vault Secrets User
+    of("storage.bicep", "account", "b7e6dc6d-f1e8-4753-8033-0f276bb0955b"), // Storage Blob Data Owner
+    of("key-vault.bicep", "vault::payloadKey", "e147488a-f6f5-4113-8e2d-b22465e65bf6"), // … Crypto Service Encryption User
+  ]);
+  expect([...appTemplate.matchAll(/\btype: 'UserAssigned'/g)]).toHaveLength(1);
+});
+
+test("no output holds a secret, and the hub's key is read in one place alone: where it is stored", () => {
+  const outputs = [...templates.values()].flatMap((text) => text.match(/^output .*$/gm) ?? []);
+  expect(outputs.length).toBeGreaterThan(0);
+  const secure = [...templates.values()].flatMap((text) =>
+    [...text.matchAll(/@secure\(\)\nparam (\w+)/g)].map(([, name]) => name ?? ""),
+  );
+  expect(new Set(secure)).toEqual(new Set(["apns", "fcmV1", "wns", "browser", "adm", "xiaomi", "mpns"]));
+  const secret = new RegExp(
+    `\\b(?:${secure.join("|")})\\b|list\\w*\\(|connectionString|\\bkeys?\\(|secret`,
+    "i",
+  );
+  expect(outputs.filter((line) => secret.test(line))).toEqual([]);
+  const listed = [...templates].flatMap(([file, text]) =>
+    (text.match(/.*\blist\w*\(.*/g) ?? []).map((line) => [file, line.trim()]),
+  );
+  expect(listed).toEqual([
+    ["infra/modules/key-vault.bicep", "value: namespace::hub::rule.listKeys().primaryConnectionString"],
+  ]);
+});
+
+test("every parameter says whether it is required, and is what it says", () => {
+  const faults = [...templates].flatMap(([file, text]) =>
+    [...text.matchAll(/((?:^@.*\n)*)^param (\w+) (.*)$/gm)]
+      .filter(([, decorators = "", , rest = ""]) => {
+        const isOptional = rest.includes(" = ") || rest.endsWith("?");
+        return !decorators.startsWith(`@description('${isOptional ? "Optional" : "Required"}. `);
+      })
+      .map(([, , name]) => `${file}: ${name}`),
+  );
+  expect(faults).toEqual([]);
+});
+
+test("modules are files of this repository", () => {
+  const paths = [...templates.values()].flatMap((text) =>
+    [...text.matchAll(/^(?:module \w+|import .* from) '(.*)'/gm)].map(([, path]) => path ?? ""),
+  );
+  expect(paths.length).toBeGreaterThan(0);
+  expect(paths.filter((path) => !/^(?:modules\/)?[a-z-]+\.bicep$/.test(path))).toEqual([]);
+});
+
+test("a parameters file gives every parameter that has no default, and no secret", () => {
+  const given = read("infra/main.bicepparam");
+  const required = [...read("infra/main.bicep").matchAll(/^param (\w+) (.*)$/gm)]
+    .filter(([, , rest = ""]) => !rest.includes(" = ") && !rest.endsWith("?"))
+    .map(([, name]) => name ?? "");
+  expect(required.filter((name) => !given.includes(`\nparam ${name} = `))).toEqual([]);
+  const literals = given
+    .split("\n")
+    .filter((line) => line.startsWith("param ") && !line.includes("readEnvironmentVariable("));
+  expect(literals).toEqual([]);
+});
+
+test("alerts go by lines that the app writes", () => {
+  const source = list("shared", ".ts").map(read).join("\n");
+  const alerts = read("infra/modules/alerts.bicep");
+  const events = [...alerts.matchAll(/event (?:==|in) \(?("[\w", ]+")/g)].flatMap(([, names = ""]) =>
+    [...names.matchAll(/"(\w+)"/g)].map(([, name]) => name ?? ""),
+  );
+  expect(events.toSorted()).toEqual(["expired_dropped", "payload_unreadable", "row_damaged"]);
+  expect(
+    events.filter((event) => !new RegExp(`log\\.(?:info|warn|error)\\("${event}"`).test(source)),
+  ).toEqual([]);
+  expect(alerts).toContain('tostring(line.outcome) == "credentials"');
+  expect(source).toContain('{ kind: "credentials"');
+});
+
+test("sampling leaves alone what alerts and audits go by", () => {
+  const host = JSON.parse(read("host.json")) as {
+    readonly extensions: { readonly http: { readonly routePrefix: string } };
+    readonly logging: {
+      readonly applicationInsights: { readonly samplingSettings: { readonly excludedTypes: string } };
+    };
+  };
+  const kept = host.logging.applicationInsights.samplingSettings.excludedTypes.split(";");
+  expect(kept).toEqual(expect.arrayContaining(["Request", "Exception", "Trace"]));
+  expect(read("infra/main.bicep")).toContain(`/${host.extensions.http.routePrefix}'`);
+});
+
+test("Azure, the package and the tools agree on Node's version, the service's name and the package's folder", () => {
+  const manifest = JSON.parse(read("package.json")) as {
+    readonly main: string;
+    readonly scripts: Readonly<Record<string, string>>;
+    readonly devDependencies: Readonly<Record<string, string>>;
+  };
+  const version = /runtime: \{ name: 'node', version: '(\d+)' \}/.exec(appTemplate)?.[1];
+  expect(manifest.devDependencies["node"]).toMatch(new RegExp(`^${version}\\.`));
+  expect(read(".github/workflows/check.yml")).toContain(`"${version}"`);
+
+  const azd = read("azure.yaml");
+  const service = /^services:\n {2}(\w+):/m.exec(azd)?.[1];
+  expect(appTemplate).toContain(`'azd-service-name': '${service}'`);
+  expect(azd).toMatch(/^ {4}host: function$/m);
+  expect(azd).toMatch(/^ {4}remoteBuild: false$/m);
+  expect(azd).toContain("npm run package");
+  expect(manifest.scripts).toHaveProperty("package");
+  const folder = /^ {4}project: (\S+)$/m.exec(azd)?.[1];
+  expect(read("local/package.ts")).toContain(`"${folder}"`);
+  // What `func azure functionapp publish` sends from the root.
+  expect(read(".funcignore").split("\n")).toEqual(
+    expect.arrayContaining(["*", "!host.json", "!package.json", `!${manifest.main.split("/")[0]}/**`]),
+  );
+});
+
+test("what docs/deployment.md counts of table calls is what is called", async () => {
+  const rows = read("docs/deployment.md").matchAll(/^\| (?:– )?([^|]+?) +\| \+?(\d+) +\|/gm);
+  const told = new Map([...rows].map(([, what = "", calls]) => [what, Number(calls)]));
+  const proxy = await createLossyProxy();
+  const api = await createApi("in process", {
+    storageConnectionString: proxy.connectionString,
+    standsStill: true,
+  });
+  const counted = new Map<string, number>();
+  const count = async <T>(work: () => Promise<T>, what?: string, without = 0): Promise<T> => {
+    const before = proxy.requests.length;
+    const result = await work();
+    if (what !== undefined) counted.set(what, proxy.requests.length - before - without);
+    return result;
+  };
+  const register = (user: string) =>
+    api.as(user, "PUT", "/api/installations/phone", { platform: "fcmv1", pushChannel: user });
+  const send = (...to: readonly string[]) => api.send({ to, payload: 1 });
+  const dropExpired = () => api.runTimer("dropExpired");
+
+  await count(dropExpired, "the very first, which makes 31 days");
+  await count(dropExpired, "`dropExpired`, hourly");
+  await register("warm"); // makes tables and the root key
+  await count(() => register("ada"), "registering a new device");
+  await count(() => register("ada"), "renewing one");
+  await send("ada"); // the day's key
+  await count(() => send("ada"), "each device registered less than two minutes ago", 2);
+  api.advance(300);
+  await dropExpired(); // it may be the next day by now
+  await send("ada");
+  const sent = await count(() => send("ada"), "a send to one recipient");
+  expect(sent.json()).toMatchObject({ push: "accepted" });
+  await count(() => send("nobody"), "to a recipient without devices");
+  await count(() => send("ada", "warm"), "each further recipient", 2);
+  const fetchIt = () => api.as("ada", "GET", `/api/notifications/${String(sent.json()["id"])}`);
+  await count(fetchIt, "the first fetch");
+  await count(fetchIt, "a later fetch of the same");
+  api.hub.fail({ on: "send", answer: { status: 503 } });
+  await count(() => send("ada"), "that the hub does not take (503), to take it back", 2);
+  await count(() => api.call("GET", "/api/health"), "health, at most once in 10 s");
+  await count(() => api.as("ada", "DELETE", "/api/installations/phone"), "removing one");
+  api.advance(86_400);
+  await count(dropExpired, "once a day, for the day that is over and the one that is new", 3);
+  await api.close();
+  await proxy.close();
+
+  for (const [what, calls] of counted) expect({ what, calls: told.get(what) }).toEqual({ what, calls });
+  expect(counted.size).toBe(14);
+});
