@@ -14,7 +14,7 @@ const CUT_AFTER_MS = 20_000;
 
 /**
  * The JSON body of a request of at most `limit` bytes; `verbatim` names the member whose source text is kept.
- * A longer one is read on, thrown away, for at most 1 MiB.
+ * A longer one is answered after at most 1 MiB more, and read on behind the answer.
  */
 export async function readJson(
   request: HttpRequest,

@@ -4,7 +4,7 @@ import type { HttpHandler, HttpRequest, HttpResponseInit, InvocationContext } fr
 import { parseBearer } from "../shared/auth/bearer.ts";
 import type { TokenVerifier } from "../shared/auth/token.ts";
 import { createDeadline, withDeadline } from "../shared/deadline.ts";
-import { createLog, type Log, type LogFields } from "../shared/log.ts";
+import { createLog, type Log, type LogFields, toCause } from "../shared/log.ts";
 import { UserId } from "../shared/notification.ts";
 import { type Answer, type Failure, toProblem } from "../shared/problem.ts";
 import { err, ok, type Result } from "../shared/result.ts";
@@ -116,11 +116,11 @@ function checkQuery(route: Route, request: HttpRequest): Result<Answer, Failure>
 export function toFaultFields(error: unknown): LogFields & { readonly code?: string | undefined } {
   const thrown: Error & { readonly code?: unknown } =
     error instanceof Error ? error : new Error("not an error");
-  const { code, name, message, cause } = thrown;
+  const { code, name, cause } = thrown;
   return {
     code: typeof code === "string" ? code : undefined,
     name,
-    message: name === "RestError" || name === "SyntaxError" ? undefined : message,
+    message: toCause(thrown),
     cause: cause instanceof Error ? cause.name : undefined,
   };
 }

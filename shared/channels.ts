@@ -108,6 +108,7 @@ export function createChannels({ store, hub, readHubInstallation }: ChannelsOpti
   async function removeDisplaced(
     channelKey: ChannelKey,
     row: ChannelRow,
+    visiting: Set<ChannelKey>,
     log: Log,
     signal: AbortSignal,
   ): Promise<Failure | undefined> {
@@ -115,8 +116,11 @@ export function createChannels({ store, hub, readHubInstallation }: ChannelsOpti
       for (let race = 0; race < MAX_RACES; race++) {
         const found = await store.readInstallation(holder, signal);
         if (found?.value?.channelKey !== channelKey) break;
+        // Read after the row: whoever has taken the channel again since then has changed the row too.
+        const now = await store.readChannel(channelKey, signal);
+        if (isSameHolder(now?.value.holder, holder)) break;
         // What it has left, and nobody has seen to yet, would be forgotten with it.
-        const left = await leave(found.value.leaving, holder, log, signal);
+        const left = await leaveAll(found.value.leaving, holder, visiting, log, signal);
         if (!left.ok) return left.error;
         if ((await store.deleteInstallation(holder, found.etag, signal)) === "written") break;
       }
@@ -157,15 +161,18 @@ export function createChannels({ store, hub, readHubInstallation }: ChannelsOpti
     );
   }
 
-  async function leave(
+  async function leaveAll(
     channelKeys: readonly ChannelKey[],
     holder: ChannelHolder,
+    visiting: Set<ChannelKey>,
     log: Log,
     signal: AbortSignal,
   ): Promise<Result<void, Failure>> {
     for (const channelKey of channelKeys) {
       await free(channelKey, holder, signal);
-      const settled = await settle(channelKey, "ifNeeded", log, signal);
+      // Being settled further up, which sees that it has changed: two that have left each other's would never end.
+      if (visiting.has(channelKey)) continue;
+      const settled = await settleOne(channelKey, "ifNeeded", visiting, log, signal);
       if (settled.ok) continue;
       if (settled.error.reason !== "push_channel_refused") return settled;
       // The hub refuses whoever claims it now, which is their affair; what it holds of us has to go all the same.
@@ -175,12 +182,14 @@ export function createChannels({ store, hub, readHubInstallation }: ChannelsOpti
     return ok(undefined);
   }
 
-  async function settle(
+  async function settleOne(
     channelKey: ChannelKey,
     how: "always" | "ifNeeded",
+    visiting: Set<ChannelKey>,
     log: Log,
     signal: AbortSignal,
   ): Promise<Result<void, Failure>> {
+    visiting.add(channelKey);
     let mustTell = how === "always";
     for (let race = 0; race < MAX_RACES; race++) {
       const before = await store.readChannel(channelKey, signal);
@@ -188,9 +197,15 @@ export function createChannels({ store, hub, readHubInstallation }: ChannelsOpti
       // The hub first: while it has not heard of the new holder, the former one's row stands, by which they
       // can still be rid of the channel.
       const failure = await tellHub(channelKey, before?.value.holder, log, signal);
-      if (failure !== undefined) return err(failure);
+      if (failure !== undefined) {
+        // It may have taken effect all the same: where another holds the channel by now, the hub has to hear of them.
+        if ((await store.readChannel(channelKey, signal))?.etag === before?.etag) return err(failure);
+        mustTell = true;
+        await pause(MAX_PAUSE_MS, signal);
+        continue;
+      }
       mustTell = true; // what we told may be older than what another has meanwhile
-      const kept = before && (await removeDisplaced(channelKey, before.value, log, signal));
+      const kept = before && (await removeDisplaced(channelKey, before.value, visiting, log, signal));
       if (kept !== undefined) return err(kept);
       if (await record(channelKey, before, signal)) return ok(undefined);
       await pause(MAX_PAUSE_MS, signal);
@@ -227,8 +242,8 @@ export function createChannels({ store, hub, readHubInstallation }: ChannelsOpti
         },
         signal,
       ),
-    leave,
-    settle,
+    leave: (channelKeys, holder, log, signal) => leaveAll(channelKeys, holder, new Set(), log, signal),
+    settle: (channelKey, how, log, signal) => settleOne(channelKey, how, new Set(), log, signal),
     isHeldBy: async (channelKey, holder, signal) =>
       isSameHolder((await store.readChannel(channelKey, signal))?.value.holder, holder),
     isSettledFor: async (channelKey, holder, signal) => {

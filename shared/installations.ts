@@ -2,7 +2,7 @@
 import { type Channels, createChannels, isSameHolder } from "./channels.ts";
 import type { Clock } from "./clock.ts";
 import type { Limits } from "./config.ts";
-import type { Keyring, PurposeKeys, RecipientKey } from "./crypto/keyring.ts";
+import type { ChannelKey, Keyring, PurposeKeys, RecipientKey } from "./crypto/keyring.ts";
 import { open, seal, toContext } from "./crypto/seal.ts";
 import { both, mapBounded, pause } from "./deadline.ts";
 import { DAY_MS } from "./id.ts";
@@ -74,6 +74,9 @@ export interface InstallationsOptions {
 const MAX_RACES = 20;
 const MAX_PAUSE_MS = 40;
 const MAX_PARALLEL_READS = 8;
+/** Moves that the hub was not told of; a row holds no more. */
+const MAX_LEAVING = 50;
+const RETRY_AFTER_SECONDS = 5;
 
 /** The hub shows an installation to tags with a delay; for so long a device is also reached directly. */
 const VISIBLE_AFTER_MS = 120_000;
@@ -114,6 +117,8 @@ export function createInstallations(options: InstallationsOptions): Installation
       const before = found?.value;
       const isRenewal = before?.channelKey === wanted.channelKey && isKnown;
       const leaving = [...(before?.leaving ?? []), ...(before === undefined ? [] : [before.channelKey])];
+      if (leaving.length > MAX_LEAVING)
+        throw new StoreUnavailableError("too many channels are still to be left");
       const row = {
         ...wanted,
         changedAt: isRenewal ? before.changedAt : clock.now(),
@@ -139,13 +144,20 @@ export function createInstallations(options: InstallationsOptions): Installation
     log: Log,
     signal: AbortSignal,
   ): Promise<Result<void, Failure>> {
+    const held = new Set<ChannelKey>();
     for (let race = 0; race < MAX_RACES; race++) {
       const found = await store.readInstallation(holder, signal);
-      if (found === undefined) return ok(undefined);
-      const held = found.value === undefined ? [] : [found.value.channelKey, ...found.value.leaving];
-      const left = await channels.leave(held, holder, log, signal);
+      if (found?.value !== undefined)
+        for (const channelKey of [found.value.channelKey, ...found.value.leaving]) held.add(channelKey);
+      const left = await channels.leave([...held], holder, log, signal);
       if (!left.ok) return left;
-      if ((await store.deleteInstallation(holder, found.etag, signal)) === "written") return ok(undefined);
+      const isGone =
+        found === undefined || (await store.deleteInstallation(holder, found.etag, signal)) === "written";
+      // A registration at the same time may have claimed again what was just left.
+      const isHeld = await mapBounded([...held], MAX_PARALLEL_READS, (channelKey) =>
+        channels.isHeldBy(channelKey, holder, signal),
+      );
+      if (isGone && !isHeld.includes(true)) return ok(undefined);
       await pause(MAX_PAUSE_MS, signal);
     }
     throw new StoreUnavailableError("an installation changed too often at once");
@@ -166,21 +178,41 @@ export function createInstallations(options: InstallationsOptions): Installation
     return channels.settle(row.channelKey, "ifNeeded", log, signal);
   }
 
-  /** Removes a row that still holds this channel. */
+  /** Removes a row exactly as it was written: it is sealed otherwise each time. */
   async function removeOwn(row: InstallationRow, signal: AbortSignal): Promise<void> {
     const found = await store.readInstallation(row, signal);
-    if (found?.value?.channelKey === row.channelKey) await store.deleteInstallation(row, found.etag, signal);
+    if (
+      found?.value !== undefined &&
+      Buffer.from(row.sealedPushChannel).equals(found.value.sealedPushChannel)
+    )
+      await store.deleteInstallation(row, found.etag, signal);
+  }
+
+  /** Somebody newer has our channel: they may have looked for our row before it stood, or have failed half way. */
+  async function giveWay(
+    row: InstallationRow,
+    log: Log,
+    signal: AbortSignal,
+  ): Promise<Result<void, Failure>> {
+    const settled = await channels.settle(row.channelKey, "ifNeeded", log, signal);
+    if (!settled.ok) return err({ reason: "hub_unavailable", retryAfterSeconds: RETRY_AFTER_SECONDS });
+    if (!(await channels.isHeldBy(row.channelKey, row, signal))) await removeOwn(row, signal);
+    return ok(undefined);
   }
 
   /** Leaves the channels that a row says it has left, and has it say so no more. */
   async function tidy(row: InstallationRow, log: Log, signal: AbortSignal): Promise<Result<void, Failure>> {
     if (row.leaving.length === 0) return ok(undefined);
-    const left = await channels.leave(row.leaving, row, log, signal);
-    if (!left.ok) return left;
+    const before = (await store.readInstallation(row, signal))?.value;
+    const left = row.leaving.filter((channelKey) => channelKey !== before?.channelKey); // not what it has again
+    const done = await channels.leave(left, row, log, signal);
+    if (!done.ok) return done;
     const found = await store.readInstallation(row, signal);
-    // One that has changed meanwhile is somebody else's to tidy.
-    if (found?.value?.channelKey === row.channelKey)
-      await store.writeInstallation({ ...found.value, leaving: [] }, found.etag, signal);
+    if (found?.value !== undefined) {
+      const leaving = found.value.leaving.filter((channelKey) => !left.includes(channelKey));
+      // One that has changed meanwhile is tidied by whoever changed it.
+      await store.writeInstallation({ ...found.value, leaving }, found.etag, signal);
+    }
     return ok(undefined);
   }
 
@@ -195,8 +227,11 @@ export function createInstallations(options: InstallationsOptions): Installation
         store.listInstallations(holder.recipientKey, signal),
       );
       const isNew = own === undefined;
+      // One that was not renewed in time counts no more, and so counts anew.
+      const isAdded = own?.value === undefined || !isLive(own.value);
       const live = all.filter(({ value }) => value !== undefined && isLive(value));
-      if (isNew && live.length >= limits.maxInstallations) return err({ reason: "installations_exhausted" });
+      if (isAdded && live.length >= limits.maxInstallations)
+        return err({ reason: "installations_exhausted" });
 
       for (let race = 0; race < MAX_RACES; race++) {
         // Where the hub may not have heard of it yet, the device is as new.
@@ -212,7 +247,7 @@ export function createInstallations(options: InstallationsOptions): Installation
           isKnown,
           signal,
         );
-        if (isNew && (await isTooMany(row, signal))) {
+        if (isAdded && (await isTooMany(row, signal))) {
           const undone = await undo(row, before, log, signal);
           return undone.ok ? err({ reason: "installations_exhausted" }) : undone;
         }
@@ -227,8 +262,10 @@ export function createInstallations(options: InstallationsOptions): Installation
         const now = (await store.readChannel(channelKey, signal))?.value.holder;
         // Where nobody has it, a removal came between, and we are newer.
         if (now !== undefined) {
-          // Somebody newer has it, and may have looked for our row before it stood.
-          if (!isSameHolder(now, holder)) await removeOwn(row, signal);
+          if (!isSameHolder(now, holder)) {
+            const given = await giveWay(row, log, signal);
+            if (!given.ok) return given;
+          }
           log.info("installation_registered", { platform, isNew });
           return ok({ installationId, expiresAt: toExpiresAt(row), isNew });
         }

@@ -35,3 +35,9 @@ export function createLog(write: WriteLine, now: () => Date = () => new Date(), 
     with: (fields) => createLog(write, now, { ...bound, ...fields }),
   };
 }
+
+/** Why something failed, for a log: our own words, or the name alone of an error whose words are others'. */
+export function toCause(error: unknown): string {
+  if (!(error instanceof Error)) return "not an error";
+  return error.name === "RestError" || error.name === "SyntaxError" ? error.name : error.message;
+}

@@ -3,7 +3,7 @@
 import type { Clock } from "./clock.ts";
 import type { Keyring } from "./crypto/keyring.ts";
 import { type Day, toDay, toDayName } from "./id.ts";
-import type { Log } from "./log.ts";
+import { type Log, toCause } from "./log.ts";
 import type { Store } from "./store/store.ts";
 
 /** Longer than any notification lives (28 days), so that a send finds its table and key made. */
@@ -25,7 +25,10 @@ export function createDropExpired({ store, keyring, clock }: RetentionOptions): 
   return async (log, signal) => {
     // The store's answer also corrects the clock: what is over is judged by its time, whatever this machine's says.
     const stored = await store.listDays(signal);
-    const today = toDay(clock.now());
+    const heard = toDay(clock.now());
+    // Twice: one answer with a wrong date is not to cost a day that lives.
+    await store.ping(signal);
+    const today = Math.min(heard, toDay(clock.now()));
     const failures: unknown[] = [];
     const attempt = async (event: string, day: Day, work: () => Promise<unknown>): Promise<boolean> => {
       signal.throwIfAborted();
@@ -34,7 +37,7 @@ export function createDropExpired({ store, keyring, clock }: RetentionOptions): 
         return true;
       } catch (error) {
         failures.push(error);
-        log.error(event, { day: toDayName(day), cause: error instanceof Error ? error.message : undefined });
+        log.error(event, { day: toDayName(day), cause: toCause(error) });
         return false;
       }
     };

@@ -7,7 +7,7 @@ import { both, mapBounded, withGrace } from "./deadline.ts";
 import { type PushResult, pushAll, toPushes } from "./fanOut.ts";
 import { createNotificationId, DAY_MS, type NotificationId, toDay, toExpiryDay } from "./id.ts";
 import { createInstallations, type Installations } from "./installations.ts";
-import type { Log } from "./log.ts";
+import { type Log, toCause } from "./log.ts";
 import {
   MAX_WRITTEN_BYTES,
   type PushStatus,
@@ -266,8 +266,4 @@ function toRecipientStatus(recipientKey: RecipientKey, results: readonly PushRes
   const own = results.filter((result) => result.recipients.includes(recipientKey));
   if (own.some((result) => result.outcome.kind === "accepted")) return "accepted";
   return own.length > 0 ? "failed" : "no-devices";
-}
-
-function toCause(error: unknown): string {
-  return error instanceof Error ? error.message : "not an error";
 }

@@ -98,14 +98,14 @@ test("what others keep in the same account stays, whatever it is called", async 
   expect(await listDays(other)).toEqual({ tables: [today - 5], keys: [today - 5] });
 });
 
-test("a second pass finds nothing to do, and asks for three things", async () => {
+test("a second pass finds nothing to do, and asks for four things", async () => {
   const proxy = await createLossyProxy();
   try {
     const instance = createInstance({ connectionString: proxy.connectionString });
     await instance.dropExpired();
     const before = proxy.requests.length;
     await instance.dropExpired();
-    expect(proxy.requests.slice(before).map(({ method }) => method)).toEqual(["GET", "GET", "GET"]);
+    expect(proxy.requests.slice(before).map(({ method }) => method)).toEqual(["GET", "GET", "GET", "GET"]);
   } finally {
     await proxy.close();
   }
@@ -242,3 +242,26 @@ test.each([
       ).toHaveLength(1);
   },
 );
+
+test("R106: one answer of the store with a wrong date costs no day that lives", async () => {
+  const proxy = await createLossyProxy();
+  try {
+    const instance = createInstance({ connectionString: proxy.connectionString });
+    await fill(instance, today - 1);
+    await fill(instance, today + 3);
+    const date = new Date(Date.now() + 40 * DAY_MS).toUTCString();
+    let isWrong = true;
+    proxy.decide = ({ path }) => {
+      if (!isWrong || !path.includes("Tables?")) return undefined;
+      isWrong = false;
+      return { kind: "pass", headers: { date } };
+    };
+    await instance.dropExpired();
+    expect(isWrong).toBe(false);
+    expect(await listDays(instance)).toEqual({ tables: coming, keys: coming });
+    const live = instance.rawTable(`notifications${toDayName(today + 3)}`).listEntities();
+    expect(await Array.fromAsync(live)).toHaveLength(1);
+  } finally {
+    await proxy.close();
+  }
+});

@@ -157,6 +157,57 @@ test("a removal that failed half way, and a newer owner: no row is left that say
   expect(await reached(newer, "later")).toEqual([former + a1]);
 });
 
+test("channels that were left crosswise while the hub was away are settled in few calls once it is back", async () => {
+  const [a = "", b = "", c = "", d = ""] = fresh(4);
+  const [k1, k2] = [a + a1, a + a2];
+  await register(a, "phone", k1);
+  await register(b, "phone", k2);
+  api.hub.fail({ on: "installation", times: 4, answer: { status: 503 } });
+  for (const [user, channel] of [
+    [a, k2],
+    [b, k1],
+    [c, k2],
+    [d, k1],
+  ] as const)
+    expect((await register(user, "phone", channel)).status).toBe(503);
+  const before = api.hub.requests.length;
+  for (const [user, channel] of [
+    [c, k2],
+    [d, k1],
+  ] as const)
+    expect((await register(user, "phone", channel)).status).toBe(200);
+  expect(api.hub.requests.length - before).toBeLessThan(10);
+  expect([await reached(c, "later"), await reached(d, "later")]).toEqual([[k2], [k1]]);
+  expect([await reached(a, "later"), await reached(b, "later")]).toEqual([[], []]);
+});
+
+test("a device that is renewed while another's takeover is half done keeps what it was given last", async () => {
+  const [former = "", newer = ""] = fresh(2);
+  await register(former, "phone", former + a1);
+  // The newer one has claimed, and is held before it looks for the former one's row.
+  const held = Promise.withResolvers<void>();
+  const released = Promise.withResolvers<void>();
+  let hasTold = false;
+  const stop = api.hub.requests.length;
+  proxy.decide = async ({ method, path: target }) => {
+    hasTold ||= api.hub.requests.length > stop;
+    if (!hasTold || method !== "GET" || !target.includes("installations")) return undefined;
+    hasTold = false;
+    proxy.decide = () => undefined;
+    held.resolve();
+    await released.promise;
+    return undefined;
+  };
+  const taking = register(newer, "phone", former + a1);
+  await held.promise;
+  expect((await register(former, "phone", former + a1)).status).toBe(200);
+  released.resolve();
+  expect([200, 201]).toContain((await taking).status);
+  // One of them has it, and is reached; for the other there is no device.
+  const who = [await reached(former, "later"), await reached(newer, "later")].filter((to) => to.length > 0);
+  expect(who).toEqual([[former + a1]]);
+});
+
 describe("races", () => {
   test("one device that registers two channels at once ends with one, and removing it with none", async () => {
     const [user = ""] = fresh(1);

@@ -47,13 +47,15 @@ export function createKeyVaultWrapper(options: KeyVaultOptions): KeyWrapper {
     },
     unwrap: async ({ kekId, wrapped }, signal) => {
       // The row could name any vault: ours alone is asked, and gets our token.
-      const version = kekId.startsWith(ownVersions) ? kekId.slice(ownVersions.length) : "";
+      const isOurs = kekId.toLowerCase().startsWith(ownVersions.toLowerCase()); // a vault's names have no case
+      const version = isOurs ? kekId.slice(ownVersions.length) : "";
       if (!/^[0-9a-f]{32}$/.test(version)) throw new KeyUnavailableError(name);
       const { cryptographyOf } = await vault();
       return call(
         kekId,
         async () =>
-          (await cryptographyOf(kekId).unwrapKey(ALGORITHM, wrapped, { abortSignal: signal })).result,
+          (await cryptographyOf(ownVersions + version).unwrapKey(ALGORITHM, wrapped, { abortSignal: signal }))
+            .result,
         signal,
       );
     },

@@ -252,7 +252,8 @@ function toWrappedKey({ values }: StoredRow): WrappedKey {
 
 function toChannel({ etag, values }: StoredRow): Versioned<ChannelRow> {
   const parsed = ChannelValues.safeParse(values);
-  if (!parsed.success || !isCurrent(values)) throw new RowDamagedError("a channel's journal is missing");
+  // What cannot be read names nobody, and whoever claims the channel next replaces it.
+  if (!parsed.success || !isCurrent(values)) return { etag, value: { displaced: [], isSettled: false } };
   const holder = Holder.safeParse(values);
   return { etag, value: { ...parsed.data, ...(holder.success ? { holder: holder.data } : {}) } };
 }

@@ -371,6 +371,21 @@ describe("channels", () => {
     expect(await store.readChannel(channelKey, never)).toBeUndefined();
   });
 
+  test("that cannot be read name nobody, and can be claimed all the same", async () => {
+    const { store, rawTable } = createTestStore();
+    const installation = createInstallation();
+    const channelKey = createChannelKey();
+    await store.writeChannel(channelKey, heldBy(installation), undefined, never);
+    const keys = { partitionKey: channelKey.slice(0, 2), rowKey: channelKey };
+    for (const damage of [{ displaced: "no list" }, { isSettled: "yes" }, { v: 2 }]) {
+      await rawTable("channels").updateEntity({ ...keys, ...damage }, "Merge");
+      const read = await store.readChannel(channelKey, never);
+      expect(read?.value).toEqual(HELD_BY_NOBODY);
+      expect(await store.writeChannel(channelKey, heldBy(installation), read?.etag, never)).toBe("written");
+      expect((await store.readChannel(channelKey, never))?.value).toEqual(heldBy(installation));
+    }
+  });
+
   test("of 20 who claim one at once, one has it", async () => {
     const { store, prefix } = createTestStore();
     const channelKey = createChannelKey();
