@@ -1,5 +1,6 @@
 // What becomes of days: those that are over are dropped with their data keys, the coming ones are prepared. Its cost
-// goes by days, never by rows. I/O through what is handed in.
+// goes by days, never by rows of payloads; rows of the outbox and of idempotency keys go one by one, when their time is
+// past. I/O through what is handed in.
 import type { Clock } from "./clock.ts";
 import type { Keyring } from "./crypto/keyring.ts";
 import { type Day, toDay, toDayName } from "./id.ts";
@@ -55,8 +56,9 @@ export function createDropExpired({ store, keyring, clock }: RetentionOptions): 
       ];
       for (const make of missing) if (await attempt("day_not_prepared", day, make)) prepared++;
     }
+    const stale = await store.dropStale(clock.now(), signal);
     if (await keyring.wrapRootAnew(signal)) log.info("root_key_wrapped_anew");
     if (failures.length > 0) throw failures.at(-1);
-    log.info("expired_dropped", { dropped, prepared });
+    log.info("expired_dropped", { dropped, prepared, stale });
   };
 }

@@ -294,7 +294,7 @@ test("what docs/deployment.md counts of table calls is what is called", async ()
   await count(() => api.call("GET", "/api/health"), "health, at most once in 10 s");
   await count(() => api.as("ada", "DELETE", "/api/installations/phone"), "removing one");
   api.advance(86_400);
-  await count(dropExpired, "once a day, for the day that is over and the one that is new", 4);
+  await count(dropExpired, "once a day, for the day that is over and the one that is new", 6);
   await api.close();
   await proxy.close();
 

@@ -98,14 +98,16 @@ test("what others keep in the same account stays, whatever it is called", async 
   expect(await listDays(other)).toEqual({ tables: [today - 5], keys: [today - 5] });
 });
 
-test("a second pass finds nothing to do, and asks for four things", async () => {
+test("a second pass finds nothing to do, and asks for six things", async () => {
   const proxy = await createLossyProxy();
   try {
     const instance = createInstance({ connectionString: proxy.connectionString });
     await instance.dropExpired();
     const before = proxy.requests.length;
     await instance.dropExpired();
-    expect(proxy.requests.slice(before).map(({ method }) => method)).toEqual(["GET", "GET", "GET", "GET"]);
+    expect(proxy.requests.slice(before).map(({ method }) => method)).toEqual(
+      Array.from({ length: 6 }, () => "GET"),
+    );
   } finally {
     await proxy.close();
   }
@@ -264,4 +266,65 @@ test("R106: one answer of the store with a wrong date costs no day that lives", 
   } finally {
     await proxy.close();
   }
+});
+
+test("R102: rows of the outbox and of idempotency keys go when their time is past, and no others", async () => {
+  const instance = createInstance();
+  const put = (table: string, rowKey: string, values: object) =>
+    instance.tables.insert({ table, partitionKey: "7", rowKey }, { ...values }, never);
+  for (const table of ["outbox", "idempotency"]) {
+    await put(table, "past", { dropAfter: new Date(Date.now() - 60_000) });
+    await put(table, "coming", { dropAfter: new Date(Date.now() + 3_600_000) });
+    await put(table, "open", { dueAt: new Date(Date.now() - 60_000) });
+  }
+  await instance.dropExpired();
+  for (const table of ["outbox", "idempotency"]) {
+    const left = (await instance.tables.list(table, "7", never)).map(({ rowKey }) => rowKey);
+    expect(
+      left.toSorted((a, b) => a.localeCompare(b)),
+      table,
+    ).toEqual(["coming", "open"]);
+  }
+  expect(JSON.parse(instance.lines.at(-1) ?? "")).toMatchObject({ event: "expired_dropped", stale: 2 });
+});
+
+test("R94: a row that changes while it is about to go stays", async () => {
+  const proxy = await createLossyProxy();
+  try {
+    const instance = createInstance({ connectionString: proxy.connectionString });
+    const key = { table: "outbox", partitionKey: "7", rowKey: "r" };
+    await instance.tables.insert(key, { dropAfter: new Date(Date.now() - 60_000) }, never);
+    proxy.decide = async ({ method, path }) => {
+      if (method === "DELETE" && path.includes("outbox"))
+        await instance
+          .rawTable("outbox")
+          .updateEntity(
+            { partitionKey: "7", rowKey: "r", dropAfter: new Date(Date.now() + 60_000) },
+            "Merge",
+          );
+      return undefined;
+    };
+    await instance.dropExpired();
+    expect(await instance.tables.read(key, never)).toBeDefined();
+  } finally {
+    await proxy.close();
+  }
+});
+
+test("R150: of more stale rows than one pass takes, the rest are the next one's", async () => {
+  const instance = createInstance();
+  const table = instance.rawTable("outbox");
+  await table.createTable();
+  const dropAfter = new Date(Date.now() - 60_000);
+  for (let start = 0; start < 1100; start += 100)
+    await table.submitTransaction(
+      Array.from({ length: 100 }, (_, i) => [
+        "create",
+        { partitionKey: "7", rowKey: String(start + i), dropAfter },
+      ]),
+    );
+  await instance.dropExpired();
+  expect(await instance.tables.list("outbox", "7", never)).toHaveLength(100);
+  await instance.dropExpired();
+  expect(await instance.tables.list("outbox", "7", never)).toHaveLength(0);
 });

@@ -135,6 +135,12 @@ export interface Store extends KeyRows {
   /** Destroys a day's data key, and then its table with every row in it. What is gone already is no failure. */
   readonly dropDay: (day: Day, signal: AbortSignal) => Promise<void>;
 
+  /**
+   * Deletes rows of `outbox` and `idempotency` whose time (`dropAfter`) is past, each as it was read and a bounded
+   * number at once; answers how many.
+   */
+  readonly dropStale: (now: Date, signal: AbortSignal) => Promise<number>;
+
   /** One cheap read, to see whether storage answers. */
   readonly ping: (signal: AbortSignal) => Promise<void>;
 }

@@ -38,6 +38,14 @@ export interface StoredRow {
 export interface Tables {
   readonly read: (key: RowKey, signal: AbortSignal) => Promise<StoredRow | undefined>;
   readonly list: (table: string, partitionKey: string, signal: AbortSignal) => Promise<readonly StoredRow[]>;
+  /** Rows of all partitions in which this property is a time before that, so many at most. */
+  readonly listPast: (
+    table: string,
+    property: string,
+    before: Date,
+    limit: number,
+    signal: AbortSignal,
+  ) => Promise<readonly StoredRow[]>;
   /** `changed`: a row stands there already. Makes the table when it is missing. */
   readonly insert: (key: RowKey, values: Values, signal: AbortSignal) => Promise<WriteOutcome>;
   /** Replaces exactly the version read before. */
@@ -146,6 +154,25 @@ export function createTables({ storage, credential, clock, allowLoopback }: Tabl
       return attempt(
         async () => {
           for await (const row of pages) rows.push(toStoredRow(row));
+          return rows;
+        },
+        signal,
+        { 404: rows },
+      );
+    },
+    listPast: async (table, property, before, limit, signal) => {
+      const rows: StoredRow[] = [];
+      const pages = clientOf(table).listEntities({
+        // The property's name is ours and needs no quoting.
+        queryOptions: { filter: `${property} lt ${odata`${before}`}` },
+        abortSignal: signal,
+      });
+      return attempt(
+        async () => {
+          for await (const row of pages) {
+            rows.push(toStoredRow(row));
+            if (rows.length === limit) break;
+          }
           return rows;
         },
         signal,

@@ -2,7 +2,7 @@
 import * as z from "zod";
 import type { WrappedKey } from "../crypto/kek.ts";
 import type { ChannelKey, RecipientKey } from "../crypto/keyring.ts";
-import { both } from "../deadline.ts";
+import { both, mapBounded } from "../deadline.ts";
 import { type Day, type NotificationId, parseDayName, toDayName, toExpiryDay } from "../id.ts";
 import { Display, type InstallationId, PLATFORMS, Urgency } from "../notification.ts";
 import type {
@@ -19,6 +19,9 @@ import { ROW_VERSION, type RowKey, type StoredRow, type Tables, type Value, type
 /** A binary property holds 64 KiB at most (Azure Tables' data model). */
 const CHUNK_BYTES = 65_536;
 const MAX_MARK_TRIES = 5;
+/** Of one table in one pass; what is left is the next one's. */
+const MAX_STALE_ROWS = 1000;
+const MAX_PARALLEL_DROPS = 8;
 
 /** A row that this code cannot have written: damaged, or moved by somebody. It is never served. */
 class RowDamagedError extends Error {
@@ -130,6 +133,19 @@ export function createTableStore(tables: Tables): Store {
         if (row === undefined || (await tables.remove(key, row.etag, signal)) === "written") break;
       }
       await tables.dropTable(toNotificationTable(day), signal);
+    },
+
+    dropStale: async (now, signal) => {
+      let dropped = 0;
+      for (const table of ["outbox", "idempotency"]) {
+        const rows = await tables.listPast(table, "dropAfter", now, MAX_STALE_ROWS, signal);
+        const outcomes = await mapBounded(rows, MAX_PARALLEL_DROPS, ({ partitionKey, rowKey, etag }) =>
+          // One that has changed since is in use again.
+          tables.remove({ table, partitionKey, rowKey }, etag, signal),
+        );
+        dropped += outcomes.filter((outcome) => outcome === "written").length;
+      }
+      return dropped;
     },
 
     ping: async (signal) => {
