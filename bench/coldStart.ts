@@ -7,7 +7,8 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import Module from "node:module";
 import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import { bundle, root } from "../local/bundle.ts";
+import { bundle } from "../local/bundle.ts";
+import { root } from "../local/root.ts";
 import { toSummary } from "./report.ts";
 
 const ROUNDS = 15;

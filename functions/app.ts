@@ -26,10 +26,9 @@ export interface App extends HandlerOptions {
 /** @param log Takes what happens outside any call. */
 export function createApp(config: Config, clock: Clock, log: Log): App {
   const { storage, hub, tokens, senders, limits, prompt, allowLoopback } = config;
-  const store = createTableStore(
-    createTables({ storage, credential: createManagedIdentity(), clock, allowLoopback }),
-  );
-  const keyring = createKeyring({ rows: store, wrapper: createWrapper(config), clock });
+  const credential = createManagedIdentity();
+  const store = createTableStore(createTables({ storage, credential, clock, allowLoopback }));
+  const keyring = createKeyring({ rows: store, wrapper: createWrapper(config, credential), clock });
   const service = createService({
     store,
     keyring,
@@ -60,9 +59,8 @@ export function createApp(config: Config, clock: Clock, log: Log): App {
   };
 }
 
-function createWrapper({ kek, allowLoopback }: Config): KeyWrapper {
-  if ("keyUrl" in kek)
-    return createKeyVaultWrapper({ keyUrl: kek.keyUrl, credential: createManagedIdentity(), allowLoopback });
+function createWrapper({ kek, allowLoopback }: Config, credential: TokenCredential): KeyWrapper {
+  if ("keyUrl" in kek) return createKeyVaultWrapper({ keyUrl: kek.keyUrl, credential, allowLoopback });
   return createLocalKeyWrapper(kek.localKeks);
 }
 

@@ -1,10 +1,8 @@
 // Makes the bundle that is deployed: main.js, and beside it what is loaded only where there is a managed identity.
 import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { build, type Metafile } from "esbuild";
-
-export const root: string = fileURLToPath(new URL("..", import.meta.url));
+import { root } from "./root.ts";
 
 /** Bundles an entry into a directory, which holds nothing else afterwards; answers what went in. */
 export async function bundle(entry: string, directory: string): Promise<Metafile> {

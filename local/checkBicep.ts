@@ -3,7 +3,7 @@
 import { spawnSync } from "node:child_process";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
-import { root } from "./bundle.ts";
+import { root } from "./root.ts";
 
 const infra = join(root, "infra");
 const templates = readdirSync(infra, { recursive: true, encoding: "utf8" }).filter((name) =>

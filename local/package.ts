@@ -3,7 +3,8 @@
 import { copyFile, mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import type { Metafile } from "esbuild";
-import { bundle, root } from "./bundle.ts";
+import { bundle } from "./bundle.ts";
+import { root } from "./root.ts";
 
 const usual = join(root, "dist/package");
 const directory = resolve(process.argv[2] ?? usual);

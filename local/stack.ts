@@ -3,12 +3,12 @@
 import { randomBytes } from "node:crypto";
 import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { type Azurite, createAzurite } from "./azurite.ts";
 import { type FunctionsHostProcess, startFunctionsHostProcess } from "./functionsHost/process.ts";
 import { createHubEmulator, type HubEmulator } from "./hub/emulator.ts";
 import { createIssuer, type Issuer } from "./issuer.ts";
 import { startOnPort } from "./port.ts";
+import { root } from "./root.ts";
 
 export interface Stack {
   readonly azurite: Azurite;
@@ -39,9 +39,6 @@ export interface Ports {
   readonly hub: number;
   readonly host: number;
 }
-
-/** The repository's root: host.json, package.json and dist/. */
-export const appDirectory: string = fileURLToPath(new URL("..", import.meta.url));
 
 /** Starts all of it; what has been started is ended again when a part does not start. */
 export async function createStack({ directory, ports, settings, onLine }: StackOptions = {}): Promise<Stack> {
@@ -89,7 +86,7 @@ export async function createStack({ directory, ports, settings, onLine }: StackO
     const host = keep(
       await startOnPort(ports?.host, (port) =>
         startFunctionsHostProcess({
-          appDirectory,
+          appDirectory: root,
           port,
           settings: all,
           keys: { default: secrets.functionKey },

@@ -4,11 +4,12 @@ import { link, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { createDevice } from "./device.ts";
-import { appDirectory, createStack, type Ports, type Stack } from "./stack.ts";
+import { root } from "./root.ts";
+import { createStack, type Ports, type Stack } from "./stack.ts";
 import { CONTENT, DEVICE_TOKEN, playStory, USER } from "./story.ts";
 
 const USUAL_PORTS: Ports = { azurite: 10002, issuer: 7073, hub: 7072, host: 7071 };
-const DATA = join(appDirectory, ".local");
+const DATA = join(root, ".local");
 
 const say = (line: string) => process.stdout.write(`${line}\n`);
 

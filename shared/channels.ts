@@ -2,19 +2,13 @@
 // the truth and its own journal: until it says that it is settled, the hub may still think otherwise, and rows of
 // former holders may still stand; whoever touches the channel next completes that. I/O through what is handed in.
 import type { ChannelKey } from "./crypto/keyring.ts";
-import { pause } from "./deadline.ts";
 import type { Log } from "./log.ts";
 import type { Failure } from "./problem.ts";
 import { reportOutcome, toFailure } from "./push/outcome.ts";
 import type { HubInstallation, HubSender } from "./push/sender.ts";
+import { untilWon } from "./race.ts";
 import { err, ok, type Result } from "./result.ts";
-import {
-  type ChannelHolder,
-  type ChannelRow,
-  type Store,
-  StoreUnavailableError,
-  type Versioned,
-} from "./store/store.ts";
+import { type ChannelHolder, type ChannelRow, type Store, type Versioned } from "./store/store.ts";
 
 export interface Channels {
   /** Makes a channel name this holder, whoever had it. */
@@ -59,8 +53,9 @@ export interface ChannelsOptions {
   ) => Promise<HubInstallation | undefined>;
 }
 
+/** Of a row with its holder, who can only be renewing it. */
 const MAX_RACES = 20;
-const MAX_PAUSE_MS = 40;
+const CHANGED_TOO_OFTEN = "a push channel changed hands too often at once";
 const RETRY_AFTER_SECONDS = 30;
 
 export function createChannels({ store, hub, readHubInstallation }: ChannelsOptions): Channels {
@@ -70,14 +65,14 @@ export function createChannels({ store, hub, readHubInstallation }: ChannelsOpti
     decide: (row: ChannelRow | undefined) => ChannelRow | undefined,
     signal: AbortSignal,
   ): Promise<void> {
-    for (let race = 0; race < MAX_RACES; race++) {
+    const tryOnce = async () => {
       const before = await store.readChannel(channelKey, signal);
       const row = decide(before?.value);
-      if (row === undefined) return;
-      if ((await store.writeChannel(channelKey, row, before?.etag, signal)) === "written") return;
-      await pause(MAX_PAUSE_MS, signal);
-    }
-    throw new StoreUnavailableError("a push channel changed hands too often at once");
+      if (row === undefined) return true;
+      const outcome = await store.writeChannel(channelKey, row, before?.etag, signal);
+      return outcome === "written" ? true : undefined;
+    };
+    await untilWon(tryOnce, CHANGED_TOO_OFTEN, signal);
   }
 
   async function tellHub(
@@ -191,7 +186,7 @@ export function createChannels({ store, hub, readHubInstallation }: ChannelsOpti
   ): Promise<Result<void, Failure>> {
     visiting.add(channelKey);
     let mustTell = how === "always";
-    for (let race = 0; race < MAX_RACES; race++) {
+    const tryOnce = async (): Promise<Result<void, Failure> | undefined> => {
       const before = await store.readChannel(channelKey, signal);
       if (!mustTell && (before === undefined || before.value.isSettled)) return ok(undefined);
       // The hub first: while it has not heard of the new holder, the former one's row stands, by which they
@@ -201,16 +196,14 @@ export function createChannels({ store, hub, readHubInstallation }: ChannelsOpti
         // It may have taken effect all the same: where another holds the channel by now, the hub has to hear of them.
         if ((await store.readChannel(channelKey, signal))?.etag === before?.etag) return err(failure);
         mustTell = true;
-        await pause(MAX_PAUSE_MS, signal);
-        continue;
+        return undefined;
       }
       mustTell = true; // what we told may be older than what another has meanwhile
       const kept = before && (await removeDisplaced(channelKey, before.value, visiting, log, signal));
       if (kept !== undefined) return err(kept);
-      if (await record(channelKey, before, signal)) return ok(undefined);
-      await pause(MAX_PAUSE_MS, signal);
-    }
-    throw new StoreUnavailableError("a push channel changed hands too often at once");
+      return (await record(channelKey, before, signal)) ? ok(undefined) : undefined;
+    };
+    return untilWon(tryOnce, CHANGED_TOO_OFTEN, signal);
   }
 
   return {

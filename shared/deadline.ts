@@ -1,5 +1,4 @@
 // Waiting no longer than a signal allows. No I/O.
-import { setTimeout as sleep } from "node:timers/promises";
 
 /**
  * Settles as `promise` does, or rejects with the signal's reason as soon as it is aborted. What stands behind
@@ -54,11 +53,6 @@ export function createDeadline(timeoutMs: number): {
   const abort = () => ended.abort(new DOMException("the call took too long", "TimeoutError"));
   const timer = setTimeout(abort, timeoutMs);
   return { signal: ended.signal, clear: () => clearTimeout(timer) };
-}
-
-/** Waits for a random time of at most so long: those who race for something then come one by one. */
-export async function pause(maxMs: number, signal: AbortSignal): Promise<void> {
-  await sleep(Math.random() * maxMs, undefined, { signal });
 }
 
 /** Ends so long after `signal` does, or from now where that has ended. For what has to be undone. */

@@ -2,26 +2,22 @@
 import { type Channels, createChannels, isSameHolder } from "./channels.ts";
 import type { Clock } from "./clock.ts";
 import type { Limits } from "./config.ts";
-import type { ChannelKey, Keyring, PurposeKeys, RecipientKey } from "./crypto/keyring.ts";
-import { open, seal, toContext } from "./crypto/seal.ts";
-import { both, mapBounded, pause } from "./deadline.ts";
+import type { ChannelKey, Keyring, RecipientKey } from "./crypto/keyring.ts";
+import { both, mapBounded } from "./deadline.ts";
 import { DAY_MS } from "./id.ts";
 import type { Log } from "./log.ts";
-import type {
-  InstallationId,
-  InstallationRequest,
-  PushChannel,
-  Subscription,
-  UserId,
-} from "./notification.ts";
+import type { InstallationId, InstallationRequest, PushChannel, UserId } from "./notification.ts";
 import type { Failure } from "./problem.ts";
 import type { HubSender } from "./push/sender.ts";
+import { openChannel, sealChannel, toAddress } from "./pushChannel.ts";
+import { untilWon } from "./race.ts";
 import { err, ok, type Result } from "./result.ts";
 import {
   type ChannelHolder,
   type InstallationRow,
   type Store,
   StoreUnavailableError,
+  type Versioned,
 } from "./store/store.ts";
 
 interface Registered {
@@ -71,8 +67,7 @@ export interface InstallationsOptions {
   readonly limits: Limits;
 }
 
-const MAX_RACES = 20;
-const MAX_PAUSE_MS = 40;
+const CHANGED_TOO_OFTEN = "an installation changed too often at once";
 const MAX_PARALLEL_READS = 8;
 /** Moves that the hub was not told of; a row holds no more. */
 const MAX_LEAVING = 50;
@@ -92,6 +87,11 @@ export function createInstallations(options: InstallationsOptions): Installation
   const toExpiresAt = ({ renewedAt }: InstallationRow) =>
     new Date(renewedAt.getTime() + limits.installationTtlDays * DAY_MS);
   const isLive = (row: InstallationRow) => toExpiresAt(row) > clock.now();
+  const toLive = (rows: readonly Versioned<InstallationRow | undefined>[]): readonly InstallationRow[] =>
+    rows
+      .map(({ value }) => value)
+      .filter((row) => row !== undefined)
+      .filter(isLive);
 
   const channels: Channels = createChannels({
     store,
@@ -112,7 +112,7 @@ export function createInstallations(options: InstallationsOptions): Installation
     isKnown: boolean,
     signal: AbortSignal,
   ): Promise<{ readonly row: InstallationRow; readonly before?: InstallationRow }> {
-    for (let race = 0; race < MAX_RACES; race++) {
+    const tryOnce = async () => {
       const found = await store.readInstallation(wanted, signal);
       const before = found?.value;
       const isRenewal = before?.channelKey === wanted.channelKey && isKnown;
@@ -124,18 +124,17 @@ export function createInstallations(options: InstallationsOptions): Installation
         changedAt: isRenewal ? before.changedAt : clock.now(),
         leaving: [...new Set(leaving)].filter((channelKey) => channelKey !== wanted.channelKey),
       };
-      if ((await store.writeInstallation(row, found?.etag, signal)) === "written")
-        return { row, ...(before === undefined ? {} : { before }) };
-      await pause(MAX_PAUSE_MS, signal);
-    }
-    throw new StoreUnavailableError("an installation changed too often at once");
+      if ((await store.writeInstallation(row, found?.etag, signal)) !== "written") return undefined;
+      return { row, ...(before === undefined ? {} : { before }) };
+    };
+    return untilWon(tryOnce, CHANGED_TOO_OFTEN, signal);
   }
 
   /** Whether a user has more installations than are allowed, and this one is not among the oldest of them. */
   async function isTooMany(row: InstallationRow, signal: AbortSignal): Promise<boolean> {
     const rows = await store.listInstallations(row.recipientKey, signal);
-    const live = rows.map(({ value }) => value).filter((value) => value !== undefined && isLive(value));
-    const older = live.filter((other) => other !== undefined && toRank(other) < toRank(row));
+    const live = toLive(rows);
+    const older = live.filter((other) => toRank(other) < toRank(row));
     return live.length > limits.maxInstallations && older.length >= limits.maxInstallations;
   }
 
@@ -145,7 +144,7 @@ export function createInstallations(options: InstallationsOptions): Installation
     signal: AbortSignal,
   ): Promise<Result<void, Failure>> {
     const held = new Set<ChannelKey>();
-    for (let race = 0; race < MAX_RACES; race++) {
+    const tryOnce = async (): Promise<Result<void, Failure> | undefined> => {
       const found = await store.readInstallation(holder, signal);
       if (found?.value !== undefined)
         for (const channelKey of [found.value.channelKey, ...found.value.leaving]) held.add(channelKey);
@@ -157,10 +156,9 @@ export function createInstallations(options: InstallationsOptions): Installation
       const isHeld = await mapBounded([...held], MAX_PARALLEL_READS, (channelKey) =>
         channels.isHeldBy(channelKey, holder, signal),
       );
-      if (isGone && !isHeld.includes(true)) return ok(undefined);
-      await pause(MAX_PAUSE_MS, signal);
-    }
-    throw new StoreUnavailableError("an installation changed too often at once");
+      return isGone && !isHeld.includes(true) ? ok(undefined) : undefined;
+    };
+    return untilWon(tryOnce, CHANGED_TOO_OFTEN, signal);
   }
 
   /** Puts back what stood before a registration that is refused, unless it has changed meanwhile. */
@@ -229,19 +227,14 @@ export function createInstallations(options: InstallationsOptions): Installation
       const isNew = own === undefined;
       // One that was not renewed in time counts no more, and so counts anew.
       const isAdded = own?.value === undefined || !isLive(own.value);
-      const live = all.filter(({ value }) => value !== undefined && isLive(value));
-      if (isAdded && live.length >= limits.maxInstallations)
+      if (isAdded && toLive(all).length >= limits.maxInstallations)
         return err({ reason: "installations_exhausted" });
 
-      for (let race = 0; race < MAX_RACES; race++) {
+      const tryOnce = async (): Promise<Result<Registered, Failure> | undefined> => {
         // Where the hub may not have heard of it yet, the device is as new.
         const isKnown = await channels.isSettledFor(channelKey, holder, signal);
         await channels.claim(channelKey, holder, signal);
-        const sealed = seal(
-          purposes.channelSealingKey,
-          toChannelContext(holder),
-          Buffer.from(JSON.stringify(pushChannel), "utf8"),
-        );
+        const sealed = sealChannel(purposes, holder, pushChannel);
         const { row, before } = await writeOwn(
           { ...holder, platform, channelKey, sealedPushChannel: sealed, renewedAt: clock.now() },
           isKnown,
@@ -261,17 +254,15 @@ export function createInstallations(options: InstallationsOptions): Installation
         if (!tidied.ok) return tidied;
         const now = (await store.readChannel(channelKey, signal))?.value.holder;
         // Where nobody has it, a removal came between, and we are newer.
-        if (now !== undefined) {
-          if (!isSameHolder(now, holder)) {
-            const given = await giveWay(row, log, signal);
-            if (!given.ok) return given;
-          }
-          log.info("installation_registered", { platform, isNew });
-          return ok({ installationId, expiresAt: toExpiresAt(row), isNew });
+        if (now === undefined) return undefined;
+        if (!isSameHolder(now, holder)) {
+          const given = await giveWay(row, log, signal);
+          if (!given.ok) return given;
         }
-        await pause(MAX_PAUSE_MS, signal);
-      }
-      throw new StoreUnavailableError("an installation changed too often at once");
+        log.info("installation_registered", { platform, isNew });
+        return ok({ installationId, expiresAt: toExpiresAt(row), isNew });
+      };
+      return untilWon(tryOnce, CHANGED_TOO_OFTEN, signal);
     },
 
     remove: async (userId, installationId, log, signal) => {
@@ -287,9 +278,9 @@ export function createInstallations(options: InstallationsOptions): Installation
 
     listDevices: async (recipientKey, log, signal) => {
       const purposes = await keyring.purposes(signal);
-      const rows = (await store.listInstallations(recipientKey, signal)).map(({ value }) => value);
-      if (rows.includes(undefined)) log.error("row_damaged", { table: "installations" });
-      const live = rows.filter((row) => row !== undefined && isLive(row)) as readonly InstallationRow[];
+      const rows = await store.listInstallations(recipientKey, signal);
+      if (rows.some(({ value }) => value === undefined)) log.error("row_damaged", { table: "installations" });
+      const live = toLive(rows);
       const now = clock.now();
       const held = await mapBounded(live, MAX_PARALLEL_READS, (row) =>
         isFresh(row, now) ? channels.isHeldBy(row.channelKey, row, signal) : Promise.resolve(true),
@@ -304,24 +295,4 @@ export function createInstallations(options: InstallationsOptions): Installation
 /** Older first. */
 function toRank({ changedAt, installationId }: InstallationRow): string {
   return `${changedAt.toISOString()} ${installationId}`;
-}
-
-/**
- * What makes two push channels the same device: a browser's endpoint alone (its keys are remade), an APNs token
- * in either case, a normalised URI, else the token.
- */
-function toAddress(platform: InstallationRequest["platform"], channel: PushChannel): string {
-  if (typeof channel !== "string") return new URL(channel.endpoint).href;
-  if (platform === "apns") return channel.toLowerCase();
-  if (platform === "wns" || platform === "mpns") return new URL(channel).href;
-  return channel;
-}
-
-function toChannelContext({ recipientKey, installationId }: ChannelHolder): Buffer {
-  return toContext("push channel", recipientKey, installationId);
-}
-
-function openChannel(purposes: PurposeKeys, row: InstallationRow): PushChannel | undefined {
-  const plain = open(purposes.channelSealingKey, toChannelContext(row), row.sealedPushChannel);
-  return plain && (JSON.parse(plain.toString("utf8")) as string | Subscription); // sealed by us, after parsing
 }

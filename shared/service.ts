@@ -1,12 +1,11 @@
 // The use cases. It sees only the seams: storage, keys, the hub, the clock.
-import type { Clock } from "./clock.ts";
-import { type Limits, MAX_TTL_SECONDS, type Prompt } from "./config.ts";
-import type { Keyring, PurposeKeys, RecipientKey } from "./crypto/keyring.ts";
+import { MAX_TTL_SECONDS, type Prompt } from "./config.ts";
+import type { PurposeKeys, RecipientKey } from "./crypto/keyring.ts";
 import { open, seal, toContext } from "./crypto/seal.ts";
 import { both, mapBounded, withGrace } from "./deadline.ts";
 import { type PushResult, pushAll, toPushes } from "./fanOut.ts";
 import { createNotificationId, DAY_MS, type NotificationId, toDay, toExpiryDay } from "./id.ts";
-import { createInstallations, type Installations } from "./installations.ts";
+import { createInstallations, type Installations, type InstallationsOptions } from "./installations.ts";
 import { type Log, toCause } from "./log.ts";
 import {
   MAX_WRITTEN_BYTES,
@@ -17,10 +16,9 @@ import {
 } from "./notification.ts";
 import type { Failure } from "./problem.ts";
 import { reportOutcome, toFailure } from "./push/outcome.ts";
-import type { HubSender, PushMessage } from "./push/sender.ts";
+import type { PushMessage } from "./push/sender.ts";
 import { err, ok, type Result } from "./result.ts";
 import { Secret } from "./secret.ts";
-import type { Store } from "./store/store.ts";
 
 interface Sent {
   readonly id: NotificationId;
@@ -60,12 +58,7 @@ export interface Service extends Pick<Installations, "register" | "remove"> {
   readonly isHealthy: (log: Log, signal: AbortSignal) => Promise<boolean>;
 }
 
-export interface ServiceOptions {
-  readonly store: Store;
-  readonly keyring: Keyring;
-  readonly hub: HubSender;
-  readonly clock: Clock;
-  readonly limits: Limits;
+export interface ServiceOptions extends InstallationsOptions {
   readonly prompt: Prompt;
 }
 

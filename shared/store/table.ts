@@ -121,6 +121,25 @@ export function createTables({ storage, credential, clock, allowLoopback }: Tabl
     return found && toStoredRow(found);
   }
 
+  /** A missing table is empty. */
+  async function listRows(
+    table: string,
+    filter: string,
+    limit: number,
+    signal: AbortSignal,
+  ): Promise<readonly StoredRow[]> {
+    const rows: StoredRow[] = [];
+    const pages = clientOf(table).listEntities({ queryOptions: { filter }, abortSignal: signal });
+    const collect = async () => {
+      for await (const row of pages) {
+        rows.push(toStoredRow(row));
+        if (rows.length === limit) break;
+      }
+      return rows;
+    };
+    return attempt(collect, signal, { 404: rows });
+  }
+
   /**
    * The SDK repeats a write whose answer was lost; then the store says 409 or 412 although the first one went
    * through (R93). Every write carries a value of its own, `w`, by which a read recognises it. `missing`: there is
@@ -145,40 +164,11 @@ export function createTables({ storage, credential, clock, allowLoopback }: Tabl
 
   return {
     read,
-    list: async (table, partitionKey, signal) => {
-      const rows: StoredRow[] = [];
-      const pages = clientOf(table).listEntities({
-        queryOptions: { filter: odata`PartitionKey eq ${partitionKey}` },
-        abortSignal: signal,
-      });
-      return attempt(
-        async () => {
-          for await (const row of pages) rows.push(toStoredRow(row));
-          return rows;
-        },
-        signal,
-        { 404: rows },
-      );
-    },
-    listPast: async (table, property, before, limit, signal) => {
-      const rows: StoredRow[] = [];
-      const pages = clientOf(table).listEntities({
-        // The property's name is ours and needs no quoting.
-        queryOptions: { filter: `${property} lt ${odata`${before}`}` },
-        abortSignal: signal,
-      });
-      return attempt(
-        async () => {
-          for await (const row of pages) {
-            rows.push(toStoredRow(row));
-            if (rows.length === limit) break;
-          }
-          return rows;
-        },
-        signal,
-        { 404: rows },
-      );
-    },
+    list: (table, partitionKey, signal) =>
+      listRows(table, odata`PartitionKey eq ${partitionKey}`, Infinity, signal),
+    // The property's name is ours and needs no quoting.
+    listPast: (table, property, before, limit, signal) =>
+      listRows(table, `${property} lt ${odata`${before}`}`, limit, signal),
     insert: async (key, values, signal) => {
       const client = clientOf(key.table);
       const put = (entity: TableEntity) => client.createEntity(entity, { abortSignal: signal });

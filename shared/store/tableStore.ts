@@ -44,6 +44,14 @@ export function createTableStore(tables: Tables): Store {
     throw new Error("a mark lost every race for its row");
   }
 
+  /** Deletes a row, whatever it has become meanwhile. */
+  async function erase(key: RowKey, signal: AbortSignal): Promise<void> {
+    for (;;) {
+      const row = await tables.read(key, signal);
+      if (row === undefined || (await tables.remove(key, row.etag, signal)) === "written") return;
+    }
+  }
+
   return {
     insertNotification: async (row, signal) => {
       const outcome = await tables.insert(toNotificationKey(row.recipientKey, row.id), toValues(row), signal);
@@ -63,11 +71,7 @@ export function createTableStore(tables: Tables): Store {
     markPush: (recipientKey, id, push, signal) =>
       mark(toNotificationKey(recipientKey, id), () => ({ push }), signal),
     takeBackNotification: async (recipientKey, id, signal) => {
-      const key = toNotificationKey(recipientKey, id);
-      for (;;) {
-        const row = await tables.read(key, signal);
-        if (row === undefined || (await tables.remove(key, row.etag, signal)) === "written") return;
-      }
+      await erase(toNotificationKey(recipientKey, id), signal);
     },
 
     listInstallations: async (recipientKey, signal) =>
@@ -127,11 +131,7 @@ export function createTableStore(tables: Tables): Store {
     prepareDay: (day, signal) => tables.makeTable(toNotificationTable(day), day, signal),
     dropDay: async (day, signal) => {
       // The key first: from then on nothing of the day opens, whatever becomes of the table.
-      const key = toKeyRowKey("day", toDayName(day));
-      for (;;) {
-        const row = await tables.read(key, signal);
-        if (row === undefined || (await tables.remove(key, row.etag, signal)) === "written") break;
-      }
+      await erase(toKeyRowKey("day", toDayName(day)), signal);
       await tables.dropTable(toNotificationTable(day), signal);
     },
 

@@ -10,7 +10,7 @@ import { type Route, toHttpHandler } from "../../functions/handler.ts";
 import { createHubEmulator, type HubEmulator } from "../../local/hub/emulator.ts";
 import { startFunctionsHostProcess } from "../../local/functionsHost/process.ts";
 import { createIssuer, type Issuer } from "../../local/issuer.ts";
-import { appDirectory } from "../../local/stack.ts";
+import { root } from "../../local/root.ts";
 import { createClock } from "../../shared/clock.ts";
 import { parseConfig, toFaultText } from "../../shared/config.ts";
 import { createLog } from "../../shared/log.ts";
@@ -97,7 +97,7 @@ export async function createApi(way: Way, options: ApiOptions = {}): Promise<Api
           options.listensToStore === true,
         )
       : await startFunctionsHostProcess({
-          appDirectory: options.appDirectory ?? appDirectory,
+          appDirectory: options.appDirectory ?? root,
           settings,
           keys: { default: functionKey },
           onLine: (line) => lines.push(line),
