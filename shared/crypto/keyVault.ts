@@ -74,19 +74,13 @@ async function connect(vaultUrl: string, name: string, options: KeyVaultOptions)
     retryOptions: { maxRetries: 2, retryDelayInMs: 200, maxRetryDelayInMs: 1_000 },
     ...(options.ca === undefined ? {} : { tlsOptions: { ca: options.ca } }),
   };
-  // Kept: each client answers the vault's challenge anew.
-  const clients = new Map<string, CryptographyClient>();
   return {
     keys: new sdk.KeyClient(vaultUrl, options.credential, { ...clientOptions }),
     // Given as a key rather than by its address, which the SDK would look up first: one call more, and one that
     // refuses a version past its expiry, although the vault still opens what that wrapped.
-    cryptographyOf: (kekId) => {
-      const key = toKey(vaultUrl, name, kekId);
-      const client =
-        clients.get(kekId) ?? new sdk.CryptographyClient(key, options.credential, { ...clientOptions });
-      clients.set(kekId, client);
-      return client;
-    },
+    // A client for each call: two that answer a client's first challenge at once can lose a body (its policy keeps one).
+    cryptographyOf: (kekId) =>
+      new sdk.CryptographyClient(toKey(vaultUrl, name, kekId), options.credential, { ...clientOptions }),
   };
 }
 
