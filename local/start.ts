@@ -3,10 +3,10 @@
 import { link, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { createDevice } from "./device.ts";
+import { servePhone } from "./phone.ts";
 import { root } from "./root.ts";
 import { createStack, type Ports, type Stack } from "./stack.ts";
-import { CONTENT, DEVICE_TOKEN, playStory, USER } from "./story.ts";
+import { CONTENT, playStory, USER } from "./story.ts";
 
 const USUAL_PORTS: Ports = { azurite: 10002, issuer: 7073, hub: 7072, host: 7071 };
 const DATA = join(root, ".local");
@@ -69,7 +69,7 @@ async function main(endsAfterStory: boolean): Promise<number> {
 
     onLine = (line) => say(`  host | ${line}`);
     await tellCommands(stack, story.id);
-    const phone = servePhone(stack);
+    const phone = servePhone(stack, say);
     const ended = await Promise.race([stopped.then(() => "stopped"), stack.host.exited.then(() => "died")]);
     phone.close();
     if (ended === "died") say("The Functions host ended by itself; its last lines stand above.");
@@ -169,37 +169,4 @@ Be somebody else: the issuer here believes everybody. A token of bob's, and a ph
 
 What the functions write in their log follows; .local/ holds the data.
 `);
-}
-
-/** The phone goes on: it fetches whatever it is woken for, and shows it. */
-function servePhone({ hub, host, issuer }: Stack): { readonly close: () => void } {
-  const phone = createDevice({ hub, platform: "apns", pushChannel: DEVICE_TOKEN });
-  const ended = new AbortController();
-  const run = async () => {
-    while (!ended.signal.aborted) {
-      const { id } = await phone.next(ended.signal);
-      const response = await fetch(`${host.url}/api/notifications/${id}`, {
-        headers: { authorization: `Bearer ${await issuer.buildUserToken(USER)}` },
-        signal: ended.signal,
-      });
-      say(`${USER}'s phone woke with ${id} and fetched: ${shorten(await response.text())}`);
-    }
-  };
-  run().catch((error: unknown) => {
-    if (!ended.signal.aborted) say(`${USER}'s phone: ${error instanceof Error ? error.message : "failed"}`);
-  });
-  return {
-    close: () => {
-      ended.abort();
-      phone.close();
-    },
-  };
-}
-
-const MAX_SHOWN_CHARACTERS = 300;
-
-function shorten(text: string): string {
-  return text.length <= MAX_SHOWN_CHARACTERS
-    ? text
-    : `${text.slice(0, MAX_SHOWN_CHARACTERS)} … (${text.length} characters)`;
 }

@@ -3,6 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { servePhone } from "../local/phone.ts";
 import { createStack } from "../local/stack.ts";
 import { CONTENT, playStory, USER } from "../local/story.ts";
 import { findTraces } from "./helpers/traces.ts";
@@ -24,6 +25,27 @@ test("the story holds, tells each step, and shows the bytes that were pushed", a
     expect(told.some((line) => line.includes(pushed))).toBe(true);
     for (const { body } of stack.hub.requests) expect(findTraces(body, CONTENT)).toEqual([]);
   } finally {
+    await stack.close();
+  }
+});
+
+test("the phone goes on: it fetches whatever it is woken for, and shows a long payload cut short", async () => {
+  const stack = await createStack();
+  const said: string[] = [];
+  const phone = servePhone(stack, (line) => said.push(line));
+  try {
+    expect((await playStory({ stack, write: () => undefined })).isTrue).toBe(true);
+    await expect.poll(() => said).toEqual([expect.stringContaining(CONTENT)]);
+    await fetch(`${stack.host.url}/api/notifications`, {
+      method: "POST",
+      headers: { "x-functions-key": stack.functionKey, "content-type": "application/json" },
+      body: JSON.stringify({ to: USER, payload: "x".repeat(5000) }),
+    });
+    await expect.poll(() => said.length).toBe(2);
+    expect(said[1]?.length).toBeLessThan(500);
+    expect(said[1]).toContain(" characters)");
+  } finally {
+    phone.close();
     await stack.close();
   }
 });
