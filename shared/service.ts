@@ -1,24 +1,19 @@
 // The use cases. It sees only the seams: storage, keys, the hub, the clock.
-import { MAX_TTL_SECONDS, type Prompt } from "./config.ts";
+import type { Prompt } from "./config.ts";
 import type { PurposeKeys, RecipientKey } from "./crypto/keyring.ts";
-import { open, seal, toContext } from "./crypto/seal.ts";
 import { both, mapBounded, withGrace } from "./deadline.ts";
 import { type PushResult, pushAll, toPushes } from "./fanOut.ts";
-import { createNotificationId, DAY_MS, type NotificationId, toDay, toExpiryDay } from "./id.ts";
+import { createNotificationId, type NotificationId, toExpiryDay } from "./id.ts";
+import { createInbox, type Inbox } from "./inbox.ts";
 import { createInstallations, type Installations, type InstallationsOptions } from "./installations.ts";
 import { type Log, toCause } from "./log.ts";
-import {
-  MAX_WRITTEN_BYTES,
-  type PushStatus,
-  type SendRequest,
-  toPushStatus,
-  type UserId,
-} from "./notification.ts";
+import { MAX_WRITTEN_BYTES, type PushStatus, type SendRequest, toPushStatus } from "./notification.ts";
+import { sealPayload } from "./payload.ts";
 import type { Failure } from "./problem.ts";
 import { reportOutcome, toFailure } from "./push/outcome.ts";
 import type { PushMessage } from "./push/sender.ts";
 import { err, ok, type Result } from "./result.ts";
-import { Secret } from "./secret.ts";
+import type { Secret } from "./secret.ts";
 
 interface Sent {
   readonly id: NotificationId;
@@ -27,16 +22,7 @@ interface Sent {
   readonly push: PushStatus;
 }
 
-interface Fetched {
-  readonly id: NotificationId;
-  /** JSON text, as it was given to sendSecure. */
-  readonly payload: Secret<string>;
-  readonly createdAt: Date;
-  readonly expiresAt: Date;
-  readonly read: boolean;
-}
-
-export interface Service extends Pick<Installations, "register" | "remove"> {
+export interface Service extends Inbox, Pick<Installations, "register" | "remove"> {
   /**
    * Stores the payload for every recipient and pushes its ID. `payload` is JSON text.
    * A failure means that nothing is promised; what was written is taken back.
@@ -47,13 +33,6 @@ export interface Service extends Pick<Installations, "register" | "remove"> {
     log: Log,
     signal: AbortSignal,
   ) => Promise<Result<Sent, Failure>>;
-  /** A notification of this user that has not expired; the first time, the fetch is recorded. */
-  readonly get: (
-    id: NotificationId,
-    userId: UserId,
-    log: Log,
-    signal: AbortSignal,
-  ) => Promise<Result<Fetched, Failure>>;
   /** Whether the service can do its work now. The answer is up to ten seconds old. */
   readonly isHealthy: (log: Log, signal: AbortSignal) => Promise<boolean>;
 }
@@ -79,13 +58,12 @@ export function createService(options: ServiceOptions): Service {
     signal: AbortSignal,
   ): Promise<void> {
     const dayKey = await keyring.makeDayKey(toExpiryDay(id), signal);
-    const plain = Buffer.from(payload.reveal(), "utf8");
     await mapBounded(recipients, MAX_PARALLEL_WRITES, (recipientKey) =>
       store.insertNotification(
         {
           recipientKey,
           id,
-          sealed: seal(dayKey, toPayloadContext(recipientKey, id, expiresAt), plain),
+          sealed: sealPayload(dayKey, { recipientKey, id, expiresAt }, payload),
           createdAt,
           expiresAt,
           urgency: request.urgency,
@@ -142,6 +120,7 @@ export function createService(options: ServiceOptions): Service {
   }
 
   return {
+    ...createInbox(options),
     register: installations.register,
     remove: installations.remove,
 
@@ -185,34 +164,6 @@ export function createService(options: ServiceOptions): Service {
       }
     },
 
-    get: async (id, userId, log, signal) => {
-      const unknown = err({ reason: "notification_unknown" } as const);
-      const now = clock.latest();
-      const day = toExpiryDay(id);
-      // Over, or later than anything could be: no row can stand there, and no storage is asked.
-      if (day < toDay(now) || day > toDay(now) + (MAX_TTL_SECONDS * 1000) / DAY_MS + 1) return unknown;
-      const recipientKey = (await keyring.purposes(signal)).toRecipientKey(userId);
-      const found = await store.readNotification(recipientKey, id, signal);
-      if (found === undefined) return unknown;
-      const { sealed, createdAt, expiresAt, readAt } = found.value;
-      if (expiresAt <= clock.latest()) return unknown;
-      const dayKey = await keyring.findDayKey(day, signal);
-      const plain = dayKey && open(dayKey, toPayloadContext(recipientKey, id, expiresAt), sealed);
-      if (plain === undefined) {
-        // Damaged, or moved here from elsewhere: never served.
-        log.error("payload_unreadable", { notificationId: id, hasKey: dayKey !== undefined });
-        return unknown;
-      }
-      // Whoever could be given the payload is given it, whether the mark can be made or not.
-      await store.markFetched(found, clock.now(), signal).catch((error: unknown) => {
-        log.warn("fetch_not_marked", { notificationId: id, cause: toCause(error) });
-      });
-      if (expiresAt <= clock.latest()) return unknown; // meanwhile
-      log.info("fetched", { notificationId: id });
-      const payload = new Secret(plain.toString("utf8"));
-      return ok({ id, payload, createdAt, expiresAt, read: readAt !== undefined });
-    },
-
     isHealthy: (log, signal) => {
       const nowMs = clock.uncorrectedMs();
       if (health === undefined || nowMs - health.atMs >= HEALTH_KEPT_MS || nowMs < health.atMs) {
@@ -232,11 +183,6 @@ export function createService(options: ServiceOptions): Service {
       return health.isHealthy;
     },
   };
-}
-
-/** What a payload is bound to: a row that is copied elsewhere, or given a later expiry, does not open. */
-function toPayloadContext(recipientKey: RecipientKey, id: NotificationId, expiresAt: Date): Buffer {
-  return toContext(recipientKey, id, String(expiresAt.getTime()));
 }
 
 function toPushMessage(

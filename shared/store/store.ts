@@ -17,10 +17,28 @@ export interface NotificationRow {
 /** How a recipient's push ended, where it was not simply accepted. */
 type PushMark = "failed" | "no-devices";
 
-export interface StoredNotification extends NotificationRow {
+/**
+ * Why only a tombstone is left: the user deleted it (it keeps the marks); the recipient was erased (it keeps nothing);
+ * or it was taken back, since its ID was promised to nobody (that one alone may be written again).
+ */
+export const GONE = ["deleted", "erased", "takenBack"] as const;
+export type Gone = (typeof GONE)[number];
+
+/** What a row says beside the payload. Times are missing only where a tombstone does not keep them. */
+export interface NotificationMarks {
+  readonly recipientKey: RecipientKey;
+  readonly id: NotificationId;
+  readonly gone?: Gone;
+  readonly createdAt?: Date;
+  readonly expiresAt?: Date;
   readonly fetchedAt?: Date;
   readonly readAt?: Date;
   readonly push?: PushMark;
+}
+
+export interface StoredNotification extends NotificationRow, NotificationMarks {
+  readonly createdAt: Date;
+  readonly expiresAt: Date;
 }
 
 export interface InstallationRow {
@@ -64,32 +82,62 @@ interface StoredDays {
 /** `changed`: somebody else was faster (or the row is gone); read again and decide anew. */
 export type WriteOutcome = "written" | "changed";
 
-/**
- * Storage. Every operation ends with `signal`; what cannot be reached throws StoreUnavailableError. Missing
- * tables are made by the first write into them; to a read they are empty.
- */
-export interface Store extends KeyRows {
+/** Payload rows. An operation on a row that is not there changes nothing, but for the first. */
+export interface NotificationRows {
+  /** One that stands already is left as it is, also a tombstone, but for one that was taken back. */
   readonly insertNotification: (row: NotificationRow, signal: AbortSignal) => Promise<void>;
+  /** Nothing where a tombstone stands. */
   readonly readNotification: (
     recipientKey: RecipientKey,
     id: NotificationId,
     signal: AbortSignal,
   ) => Promise<Versioned<StoredNotification> | undefined>;
+  /** Without the payload; tombstones too. */
+  readonly readMarks: (
+    recipientKey: RecipientKey,
+    id: NotificationId,
+    signal: AbortSignal,
+  ) => Promise<Versioned<NotificationMarks> | undefined>;
+  /** A recipient's rows that expire on a day, tombstones too, in the order of their IDs (newest first), past `after`. */
+  readonly listMarks: (
+    recipientKey: RecipientKey,
+    day: Day,
+    after: NotificationId | undefined,
+    limit: number,
+    signal: AbortSignal,
+  ) => Promise<readonly Versioned<NotificationMarks>[]>;
   /** Records the first fetch of what was read; a later one changes nothing. */
-  readonly markFetched: (read: Versioned<StoredNotification>, at: Date, signal: AbortSignal) => Promise<void>;
+  readonly markFetched: (read: Versioned<NotificationMarks>, at: Date, signal: AbortSignal) => Promise<void>;
+  /** Records that its user has read it; the first time stays. */
+  readonly markRead: (read: Versioned<NotificationMarks>, at: Date, signal: AbortSignal) => Promise<void>;
   readonly markPush: (
     recipientKey: RecipientKey,
     id: NotificationId,
     mark: PushMark,
     signal: AbortSignal,
   ) => Promise<void>;
-  /** Takes back a row whose ID nobody was told. */
+  /** Erases the payload; a tombstone keeps the marks. */
+  readonly deleteNotification: (
+    recipientKey: RecipientKey,
+    id: NotificationId,
+    signal: AbortSignal,
+  ) => Promise<void>;
+  /** Erases everything but that the ID was used. */
+  readonly eraseNotification: (
+    recipientKey: RecipientKey,
+    id: NotificationId,
+    signal: AbortSignal,
+  ) => Promise<void>;
+  /** Takes back a row whose ID nobody was told, and keeps out one that may still be on its way. */
   readonly takeBackNotification: (
     recipientKey: RecipientKey,
     id: NotificationId,
     signal: AbortSignal,
   ) => Promise<void>;
+}
 
+/** Devices, and who holds their push channels. */
+export interface InstallationRows {
   /** All installations of a user, also those not renewed in time; one that this code cannot read has no value. */
   readonly listInstallations: (
     recipientKey: RecipientKey,
@@ -127,7 +175,13 @@ export interface Store extends KeyRows {
     etag: string,
     signal: AbortSignal,
   ) => Promise<WriteOutcome>;
+}
 
+/**
+ * Storage. Every operation ends with `signal`; what cannot be reached throws StoreUnavailableError. Missing
+ * tables are made by the first write into them; to a read they are empty.
+ */
+export interface Store extends KeyRows, NotificationRows, InstallationRows {
   /** The days for which there is a table of notifications, or a data key. */
   readonly listDays: (signal: AbortSignal) => Promise<StoredDays>;
   /** Makes the table of a day that is not over; one that stands already is no failure. */

@@ -36,8 +36,22 @@ export interface StoredRow {
 }
 
 export interface Tables {
-  readonly read: (key: RowKey, signal: AbortSignal) => Promise<StoredRow | undefined>;
+  /** All properties, or only those named. */
+  readonly read: (
+    key: RowKey,
+    signal: AbortSignal,
+    select?: readonly string[],
+  ) => Promise<StoredRow | undefined>;
   readonly list: (table: string, partitionKey: string, signal: AbortSignal) => Promise<readonly StoredRow[]>;
+  /** Rows of a partition in the order of their keys, past `after`, so many at most, with the properties named. */
+  readonly listRange: (
+    table: string,
+    partitionKey: string,
+    after: string | undefined,
+    limit: number,
+    select: readonly string[],
+    signal: AbortSignal,
+  ) => Promise<readonly StoredRow[]>;
   /** Rows of all partitions in which this property is a time before that, so many at most. */
   readonly listPast: (
     table: string,
@@ -73,6 +87,8 @@ export interface TablesOptions {
 /** The shape of every row of this version; a new one is readable a release before it is written. */
 export const ROW_VERSION = 1;
 const MAX_CLIENTS = 100;
+/** What the store puts into one answer (Azure Tables: query timeout and pagination). */
+const MAX_PAGE_ROWS = 1000;
 
 /** @throws Error when the SDK cannot work with the connection string, or an endpoint has no credential. */
 export function createTables({ storage, credential, clock, allowLoopback }: TablesOptions): Tables {
@@ -112,9 +128,15 @@ export function createTables({ storage, credential, clock, allowLoopback }: Tabl
 
   clientOf("keys"); // what the SDK refuses stops the start, not each call
 
-  async function read(key: RowKey, signal: AbortSignal): Promise<StoredRow | undefined> {
+  async function read(
+    key: RowKey,
+    signal: AbortSignal,
+    select?: readonly string[],
+  ): Promise<StoredRow | undefined> {
+    const queryOptions = select === undefined ? {} : { queryOptions: { select: [...select] } };
     const found = await attempt(
-      () => clientOf(key.table).getEntity(key.partitionKey, key.rowKey, { abortSignal: signal }),
+      () =>
+        clientOf(key.table).getEntity(key.partitionKey, key.rowKey, { abortSignal: signal, ...queryOptions }),
       signal,
       { 404: undefined },
     );
@@ -124,16 +146,18 @@ export function createTables({ storage, credential, clock, allowLoopback }: Tabl
   /** A missing table is empty. */
   async function listRows(
     table: string,
-    filter: string,
+    queryOptions: { readonly filter: string; readonly select?: string[] },
     limit: number,
     signal: AbortSignal,
   ): Promise<readonly StoredRow[]> {
     const rows: StoredRow[] = [];
-    const pages = clientOf(table).listEntities({ queryOptions: { filter }, abortSignal: signal });
+    const pages = clientOf(table)
+      .listEntities({ queryOptions, abortSignal: signal })
+      .byPage({ maxPageSize: Math.min(limit, MAX_PAGE_ROWS) });
     const collect = async () => {
-      for await (const row of pages) {
-        rows.push(toStoredRow(row));
-        if (rows.length === limit) break;
+      for await (const page of pages) {
+        rows.push(...page.slice(0, limit - rows.length).map(toStoredRow));
+        if (rows.length >= limit) break;
       }
       return rows;
     };
@@ -165,10 +189,14 @@ export function createTables({ storage, credential, clock, allowLoopback }: Tabl
   return {
     read,
     list: (table, partitionKey, signal) =>
-      listRows(table, odata`PartitionKey eq ${partitionKey}`, Infinity, signal),
+      listRows(table, { filter: odata`PartitionKey eq ${partitionKey}` }, Infinity, signal),
+    listRange: (table, partitionKey, after, limit, select, signal) => {
+      const filter = odata`PartitionKey eq ${partitionKey} and RowKey gt ${after ?? ""}`;
+      return listRows(table, { filter, select: [...select] }, limit, signal);
+    },
     // The property's name is ours and needs no quoting.
     listPast: (table, property, before, limit, signal) =>
-      listRows(table, `${property} lt ${odata`${before}`}`, limit, signal),
+      listRows(table, { filter: `${property} lt ${odata`${before}`}` }, limit, signal),
     insert: async (key, values, signal) => {
       const client = clientOf(key.table);
       const put = (entity: TableEntity) => client.createEntity(entity, { abortSignal: signal });
@@ -267,7 +295,14 @@ function toStatus(error: unknown): number | undefined {
 }
 
 function toStoredRow({ etag, partitionKey, rowKey, ...values }: TableEntityResult<object>): StoredRow {
-  return { etag, partitionKey: partitionKey ?? "", rowKey: rowKey ?? "", values: { ...values } };
+  // A property that was asked for by name and is not there is null.
+  const given = Object.entries<unknown>(values).filter(([, value]) => value !== null && value !== undefined);
+  return {
+    etag,
+    partitionKey: partitionKey ?? "",
+    rowKey: rowKey ?? "",
+    values: Object.fromEntries(given),
+  };
 }
 
 type Policy = NonNullable<TableServiceClientOptions["additionalPolicies"]>[number]["policy"];

@@ -1,0 +1,204 @@
+// Rows of the day tables: sealed payloads with their marks, and what stands in their place once a payload is gone
+// (docs/storage.md).
+import type { RecipientKey } from "../crypto/keyring.ts";
+import { type Day, type NotificationId, toDayName, toExpiryDay } from "../id.ts";
+import { Display, Urgency } from "../notification.ts";
+import { instant, isCurrent, markRow, RowDamagedError, bytes } from "./rows.ts";
+import {
+  GONE,
+  type Gone,
+  type NotificationMarks,
+  type NotificationRow,
+  type NotificationRows,
+  type StoredNotification,
+  type Versioned,
+} from "./store.ts";
+import { type RowKey, type StoredRow, type Tables, type Value, type Values } from "./table.ts";
+
+/** A binary property holds 64 KiB at most (Azure Tables' data model). */
+const CHUNK_BYTES = 65_536;
+const MAX_CHUNKS = 16;
+const MARKS = ["v", "gone", "createdAt", "expiresAt", "fetchedAt", "readAt", "push"];
+
+export const NOTIFICATIONS = "notifications";
+
+export function toNotificationTable(day: Day): string {
+  return NOTIFICATIONS + toDayName(day);
+}
+
+export function createNotificationRows(tables: Tables): NotificationRows {
+  /** Puts a tombstone where a row stands, whatever that has become meanwhile. */
+  async function bury(
+    key: RowKey,
+    toTombstone: (row: StoredRow) => Values | undefined,
+    signal: AbortSignal,
+  ): Promise<"buried" | "missing"> {
+    for (;;) {
+      const row = await tables.read(key, signal);
+      if (row === undefined) return "missing";
+      const values = toTombstone(row);
+      if (values === undefined) return "buried";
+      if ((await tables.replace(key, values, row.etag, signal)) === "written") return "buried";
+    }
+  }
+
+  return {
+    insertNotification: async (row, signal) => {
+      const key = toNotificationKey(row.recipientKey, row.id);
+      const values = toValues(row);
+      for (;;) {
+        if ((await tables.insert(key, values, signal)) === "written") return;
+        const found = await tables.read(key, signal, MARKS);
+        if (found === undefined) continue;
+        // What was taken back was promised to nobody, and may be promised anew.
+        if (toGone(found.values) !== "takenBack") return;
+        if ((await tables.replace(key, values, found.etag, signal)) === "written") return;
+      }
+    },
+    readNotification: async (recipientKey, id, signal) => {
+      const row = await tables.read(toNotificationKey(recipientKey, id), signal);
+      if (row === undefined) return undefined;
+      const marks = toMarks(row, recipientKey, id);
+      return marks.gone === undefined ? { etag: row.etag, value: toNotification(row, marks) } : undefined;
+    },
+    readMarks: async (recipientKey, id, signal) => {
+      const row = await tables.read(toNotificationKey(recipientKey, id), signal, MARKS);
+      return row && { etag: row.etag, value: toMarks(row, recipientKey, id) };
+    },
+    listMarks: async (recipientKey, day, after, limit, signal) => {
+      const rows = await tables.listRange(
+        toNotificationTable(day),
+        recipientKey,
+        after,
+        limit,
+        [...MARKS, "PartitionKey", "RowKey"],
+        signal,
+      );
+      return rows.map((row) => ({
+        etag: row.etag,
+        value: toMarks(row, recipientKey, row.rowKey as NotificationId),
+      }));
+    },
+    markFetched: (read, at, signal) => addOnce(tables, read, "fetchedAt", at, signal),
+    markRead: (read, at, signal) => addOnce(tables, read, "readAt", at, signal),
+    markPush: (recipientKey, id, push, signal) =>
+      markRow(
+        tables,
+        toNotificationKey(recipientKey, id),
+        // Nothing is known any more of who was erased.
+        ({ values }) => (toGone(values) === "erased" ? undefined : { push }),
+        signal,
+      ),
+    deleteNotification: async (recipientKey, id, signal) => {
+      await bury(
+        toNotificationKey(recipientKey, id),
+        ({ values }) => {
+          if (toGone(values) !== undefined) return undefined;
+          const { gone: _, v: __, ...marks } = toKnownValues(values);
+          return { ...marks, gone: "deleted" };
+        },
+        signal,
+      );
+    },
+    eraseNotification: async (recipientKey, id, signal) => {
+      await bury(
+        toNotificationKey(recipientKey, id),
+        ({ values }) => (toGone(values) === "erased" ? undefined : { gone: "erased" }),
+        signal,
+      );
+    },
+    takeBackNotification: async (recipientKey, id, signal) => {
+      const key = toNotificationKey(recipientKey, id);
+      const tombstone = { gone: "takenBack" };
+      for (;;) {
+        // Where nothing stands, a tombstone keeps out a write that is still under way.
+        const outcome = await bury(
+          key,
+          ({ values }) => (toGone(values) === undefined ? tombstone : undefined),
+          signal,
+        );
+        if (outcome === "buried" || (await tables.insert(key, tombstone, signal)) === "written") return;
+      }
+    },
+  };
+}
+
+/** Adds a time to a row that has none of that name; the first one stays. */
+async function addOnce(
+  tables: Tables,
+  { value, etag }: Versioned<NotificationMarks>,
+  name: "fetchedAt" | "readAt",
+  at: Date,
+  signal: AbortSignal,
+): Promise<void> {
+  if (value[name] !== undefined) return;
+  const key = toNotificationKey(value.recipientKey, value.id);
+  const added = { [name]: at };
+  if ((await tables.merge(key, added, etag, signal)) === "written") return;
+  await markRow(
+    tables,
+    key,
+    ({ values }) => (name in values || toGone(values) === "erased" ? undefined : added),
+    signal,
+  );
+}
+
+/** The ID names its table, the token the partition: a read is one point read. */
+function toNotificationKey(recipientKey: RecipientKey, id: NotificationId): RowKey {
+  const day = toExpiryDay(id);
+  return { table: toNotificationTable(day), day, partitionKey: recipientKey, rowKey: id };
+}
+
+function toValues({ sealed, createdAt, expiresAt, urgency, display }: NotificationRow): Values {
+  const values: Record<string, Value> = { createdAt, expiresAt, urgency, display };
+  const chunks = Math.ceil(sealed.length / CHUNK_BYTES);
+  for (let i = 0; i < chunks; i++)
+    values[`sealed${i}`] = sealed.subarray(i * CHUNK_BYTES, (i + 1) * CHUNK_BYTES);
+  return { ...values, chunks };
+}
+
+/** Of a row, what its tombstone keeps. */
+function toKnownValues(values: StoredRow["values"]): Values {
+  const known = MARKS.filter((name) => values[name] !== undefined);
+  return Object.fromEntries(known.map((name) => [name, values[name] as Value]));
+}
+
+function toGone(values: StoredRow["values"]): Gone | undefined {
+  return GONE.find((gone) => gone === values["gone"]);
+}
+
+function toMarks({ values }: StoredRow, recipientKey: RecipientKey, id: NotificationId): NotificationMarks {
+  if (!isCurrent(values)) throw new RowDamagedError("a notification's row is of another version");
+  const gone = toGone(values);
+  const push = values["push"];
+  const timeOf = (name: "createdAt" | "expiresAt" | "fetchedAt" | "readAt") =>
+    values[name] === undefined ? {} : { [name]: instant(values[name]) };
+  return {
+    recipientKey,
+    id,
+    ...(gone === undefined ? {} : { gone }),
+    ...timeOf("createdAt"),
+    ...timeOf("expiresAt"),
+    ...timeOf("fetchedAt"),
+    ...timeOf("readAt"),
+    ...(push === "failed" || push === "no-devices" ? { push } : {}),
+  };
+}
+
+function toNotification({ values }: StoredRow, marks: NotificationMarks): StoredNotification {
+  const chunks: Uint8Array[] = [];
+  for (let i = 0; i < toChunkCount(values["chunks"]); i++) chunks.push(bytes(values[`sealed${i}`]));
+  return {
+    ...marks,
+    sealed: Buffer.concat(chunks),
+    createdAt: instant(values["createdAt"]),
+    expiresAt: instant(values["expiresAt"]),
+    urgency: Urgency.parse(values["urgency"]),
+    display: Display.parse(values["display"]),
+  };
+}
+
+function toChunkCount(value: unknown): number {
+  if (typeof value === "number" && Number.isInteger(value) && value >= 0 && value <= MAX_CHUNKS) return value;
+  throw new RowDamagedError("a number is missing or out of range");
+}
