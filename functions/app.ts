@@ -9,12 +9,14 @@ import { createLocalKeyWrapper, type KeyWrapper } from "../shared/crypto/kek.ts"
 import { createKeyVaultWrapper } from "../shared/crypto/keyVault.ts";
 import type { Log } from "../shared/log.ts";
 import { createHubSender } from "../shared/push/hub.ts";
+import type { Sleep } from "../shared/redelivery.ts";
 import { createDropExpired } from "../shared/retention.ts";
 import { createService } from "../shared/service.ts";
 import { createTables } from "../shared/store/table.ts";
 import { createTableStore } from "../shared/store/tableStore.ts";
 import { dropExpired } from "./dropExpired.ts";
 import type { HandlerOptions, Route } from "./handler.ts";
+import { redeliverPushes } from "./redeliverPushes.ts";
 import { createRoutes } from "./routes.ts";
 import type { Timer } from "./timer.ts";
 
@@ -23,8 +25,8 @@ export interface App extends HandlerOptions {
   readonly timers: readonly Timer[];
 }
 
-/** @param log Takes what happens outside any call. */
-export function createApp(config: Config, clock: Clock, log: Log): App {
+/** @param log Takes what happens outside any call. @param sleep How a timer waits. */
+export function createApp(config: Config, clock: Clock, log: Log, sleep: Sleep): App {
   const { storage, hub, tokens, senders, limits, prompt, allowLoopback } = config;
   const credential = createManagedIdentity();
   const store = createTableStore(createTables({ storage, credential, clock, allowLoopback }));
@@ -42,10 +44,14 @@ export function createApp(config: Config, clock: Clock, log: Log): App {
     clock,
     limits,
     prompt,
+    sleep,
   });
   return {
     routes: createRoutes(service, limits),
-    timers: [dropExpired(config.schedules.dropExpired, createDropExpired({ store, keyring, clock }))],
+    timers: [
+      redeliverPushes(config.schedules.redeliverPushes, service.redeliver),
+      dropExpired(config.schedules.dropExpired, createDropExpired({ store, keyring, clock })),
+    ],
     tokens: createTokenVerifier({
       ...tokens,
       senderRole: senders.role,

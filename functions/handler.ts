@@ -8,6 +8,7 @@ import { createLog, type Log, type LogFields, toCause } from "../shared/log.ts";
 import { UserId } from "../shared/notification.ts";
 import { type Answer, type Failure, toProblem } from "../shared/problem.ts";
 import { err, ok, type Result } from "../shared/result.ts";
+import { Secret } from "../shared/secret.ts";
 
 /** One call, as a handler sees it. */
 export interface Call {
@@ -23,7 +24,7 @@ export type Handled = Promise<Result<Answer, Failure>>;
 /** Who may call a route is part of the route: a handler for devices cannot be reached without a user. */
 type Access =
   | { readonly caller: "device"; readonly handle: (call: Call, userId: UserId) => Handled }
-  | { readonly caller: "sender"; readonly handle: (call: Call) => Handled }
+  | { readonly caller: "sender"; readonly handle: (call: Call, sender: Secret<string>) => Handled }
   | { readonly caller: "anyone"; readonly handle: (call: Call) => Handled };
 
 export type Route = Access & {
@@ -88,16 +89,27 @@ async function run(route: Route, options: HandlerOptions, call: Call): Handled {
       return checkQuery(route, call.request) ?? route.handle(withCaller(call, userId), userId);
     }
     case "sender": {
-      if (options.senderAuth === "functionKey") return checkQuery(route, call.request) ?? route.handle(call);
+      if (options.senderAuth === "functionKey")
+        return checkQuery(route, call.request) ?? route.handle(call, toKeyHolder(call.request));
       const token = parseBearer(call.request.headers.get("authorization"));
       if (!token.ok) return token;
       const sender = await options.tokens.verifySender(token.value, call.signal);
       if (!sender.ok) return sender;
-      return checkQuery(route, call.request) ?? route.handle(withCaller(call, sender.value.clientId));
+      const { clientId } = sender.value;
+      return (
+        checkQuery(route, call.request) ??
+        route.handle(withCaller(call, clientId), new Secret(`client ${clientId}`))
+      );
     }
     case "anyone":
       return checkQuery(route, call.request) ?? route.handle(call);
   }
+}
+
+/** Who a sender is where the Functions host checks keys: whoever holds this one. */
+function toKeyHolder({ headers, url }: HttpRequest): Secret<string> {
+  const key = headers.get("x-functions-key") ?? new URL(url).searchParams.get("code") ?? "";
+  return new Secret(`key ${key}`);
 }
 
 function withCaller(call: Call, caller: string): Call {
@@ -185,6 +197,7 @@ export function answerJsonText(
   return ok({ status, headers: { "content-type": "application/json", ...headers }, body });
 }
 
-export function answerNothing(): Result<Answer, never> {
-  return ok({ status: 204, headers: {} });
+/** A 2xx answer without a body. */
+export function answerNothing(status = 204): Result<Answer, never> {
+  return ok({ status, headers: {} });
 }

@@ -1,4 +1,5 @@
 // What the Functions host loads: settings, app, registration. A setting that is missing or unsafe stops here.
+import { setTimeout } from "node:timers/promises";
 import { app as functions } from "@azure/functions";
 import { createClock } from "../shared/clock.ts";
 import { parseConfig, toFaultText } from "../shared/config.ts";
@@ -11,7 +12,11 @@ const config = parseConfig(process.env);
 if (!config.ok) throw new Error(toFaultText(config.error));
 // The platform captures the console.
 const log = createLog((level, line) => console[level](line));
-const app = createApp(config.value, createClock(log), log);
+const app = createApp(config.value, createClock(log), log, sleep);
+
+function sleep(ms: number, signal: AbortSignal): Promise<void> {
+  return setTimeout(ms, undefined, { signal });
+}
 
 // Bodies may be chunked, and are counted while they arrive.
 functions.setup({ enableHttpStream: true });
@@ -23,5 +28,10 @@ for (const route of app.routes)
     authLevel: route.caller === "sender" && app.senderAuth === "functionKey" ? "function" : "anonymous",
     handler: toHttpHandler(route, app),
   });
+const stopping = new AbortController();
+functions.hook.appTerminate(() => stopping.abort());
 for (const timer of app.timers)
-  functions.timer(timer.name, { schedule: timer.schedule, handler: toTimerHandler(timer) });
+  functions.timer(timer.name, {
+    schedule: timer.schedule,
+    handler: toTimerHandler(timer, stopping.signal),
+  });

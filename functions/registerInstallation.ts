@@ -16,8 +16,9 @@ export function registerInstallation(service: Service): (call: Call, userId: Use
     if (!parsed.ok) return parsed;
     const registered = await service.register(userId, installationId.data, parsed.value, log, signal);
     if (!registered.ok) return registered;
-    const { expiresAt, isNew } = registered.value;
-    return answerJson(isNew ? 201 : 200, {
+    const { expiresAt, isNew, isPending } = registered.value;
+    const settled = isNew ? 201 : 200;
+    return answerJson(isPending ? 202 : settled, {
       installationId: installationId.data,
       expiresAt: expiresAt.toISOString(),
     });

@@ -1,7 +1,9 @@
 // The route table: every HTTP function, who may call it, and how long it may take. Start reading here.
 import type { Limits } from "../shared/config.ts";
 import type { Service } from "../shared/service.ts";
+import { eraseRecipient } from "./eraseRecipient.ts";
 import { getNotification } from "./getNotification.ts";
+import { getReceipts } from "./getReceipts.ts";
 import type { Route } from "./handler.ts";
 import { health } from "./health.ts";
 import { registerInstallation } from "./registerInstallation.ts";
@@ -41,6 +43,22 @@ export function createRoutes(service: Service, limits: Limits): readonly Route[]
       timeoutMs: 10_000,
       caller: "device",
       handle: removeInstallation(service),
+    },
+    {
+      name: "getReceipts",
+      methods: ["POST"],
+      path: "receipts",
+      timeoutMs: 10_000,
+      caller: "sender",
+      handle: getReceipts(service),
+    },
+    {
+      name: "eraseRecipient",
+      methods: ["POST"],
+      path: "recipients/erase",
+      timeoutMs: 10_000,
+      caller: "sender",
+      handle: eraseRecipient(service),
     },
     {
       name: "health",

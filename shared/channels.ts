@@ -15,10 +15,13 @@ export interface Channels {
   readonly claim: (channelKey: ChannelKey, holder: ChannelHolder, signal: AbortSignal) => Promise<void>;
   /** Undoes a claim: whoever was displaced last holds the channel again. */
   readonly giveBack: (channelKey: ChannelKey, holder: ChannelHolder, signal: AbortSignal) => Promise<void>;
+  /** Makes a channel name nobody, if it still names this holder. */
+  readonly free: (channelKey: ChannelKey, holder: ChannelHolder, signal: AbortSignal) => Promise<void>;
   /** Makes channels name nobody, where they still name this holder, and settles them. */
   readonly leave: (
     channelKeys: readonly ChannelKey[],
     holder: ChannelHolder,
+    how: "always" | "ifNeeded",
     log: Log,
     signal: AbortSignal,
   ) => Promise<Result<void, Failure>>;
@@ -115,7 +118,7 @@ export function createChannels({ store, hub, readHubInstallation }: ChannelsOpti
         const now = await store.readChannel(channelKey, signal);
         if (isSameHolder(now?.value.holder, holder)) break;
         // What it has left, and nobody has seen to yet, would be forgotten with it.
-        const left = await leaveAll(found.value.leaving, holder, visiting, log, signal);
+        const left = await leaveAll(found.value.leaving, holder, "ifNeeded", visiting, log, signal);
         if (!left.ok) return left.error;
         if ((await store.deleteInstallation(holder, found.etag, signal)) === "written") break;
       }
@@ -159,6 +162,7 @@ export function createChannels({ store, hub, readHubInstallation }: ChannelsOpti
   async function leaveAll(
     channelKeys: readonly ChannelKey[],
     holder: ChannelHolder,
+    how: "always" | "ifNeeded",
     visiting: Set<ChannelKey>,
     log: Log,
     signal: AbortSignal,
@@ -167,7 +171,7 @@ export function createChannels({ store, hub, readHubInstallation }: ChannelsOpti
       await free(channelKey, holder, signal);
       // Being settled further up, which sees that it has changed: two that have left each other's would never end.
       if (visiting.has(channelKey)) continue;
-      const settled = await settleOne(channelKey, "ifNeeded", visiting, log, signal);
+      const settled = await settleOne(channelKey, how, visiting, log, signal);
       if (settled.ok) continue;
       if (settled.error.reason !== "push_channel_refused") return settled;
       // The hub refuses whoever claims it now, which is their affair; what it holds of us has to go all the same.
@@ -235,7 +239,9 @@ export function createChannels({ store, hub, readHubInstallation }: ChannelsOpti
         },
         signal,
       ),
-    leave: (channelKeys, holder, log, signal) => leaveAll(channelKeys, holder, new Set(), log, signal),
+    free,
+    leave: (channelKeys, holder, how, log, signal) =>
+      leaveAll(channelKeys, holder, how, new Set(), log, signal),
     settle: (channelKey, how, log, signal) => settleOne(channelKey, how, new Set(), log, signal),
     isHeldBy: async (channelKey, holder, signal) =>
       isSameHolder((await store.readChannel(channelKey, signal))?.value.holder, holder),

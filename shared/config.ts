@@ -24,7 +24,7 @@ export interface Config {
   readonly limits: Limits;
   readonly prompt: Prompt;
   /** NCRONTAB. */
-  readonly schedules: { readonly dropExpired: string };
+  readonly schedules: { readonly dropExpired: string; readonly redeliverPushes: string };
   /** Development only: plain http and loopback addresses are allowed. */
   readonly allowLoopback: boolean;
 }
@@ -68,6 +68,7 @@ export interface Limits {
   readonly userIdPattern?: RegExp;
   readonly maxInstallations: number;
   readonly installationTtlDays: number;
+  readonly requireIdempotencyKey: boolean;
 }
 
 /** The generic text of a push: it says that something is there, never what. */
@@ -122,13 +123,17 @@ export function parseConfig(env: Environment): Result<Config, readonly ConfigFau
       ...(userIdPattern === undefined ? {} : { userIdPattern }),
       maxInstallations: read.integer("MAX_INSTALLATIONS", 1, 1000, 50),
       installationTtlDays: read.integer("INSTALLATION_TTL", 1, 3650, 90),
+      requireIdempotencyKey: read.choice("REQUIRE_IDEMPOTENCY_KEY", ["true", "false"], "false") === "true",
     },
     prompt: {
       defaultDisplay: read.choice("DEFAULT_DISPLAY", ["alert", "silent"], "alert"),
       title: readPrompt(read, faults, "ALERT_TITLE", "New notification"),
       body: readPrompt(read, faults, "ALERT_BODY", "Open the app to read it."),
     },
-    schedules: { dropExpired: read.text("DROP_EXPIRED_SCHEDULE", scheduleFault) ?? "0 17 * * * *" },
+    schedules: {
+      dropExpired: read.text("DROP_EXPIRED_SCHEDULE", scheduleFault) ?? "0 17 * * * *",
+      redeliverPushes: read.text("REDELIVER_SCHEDULE", scheduleFault) ?? "0 * * * * *",
+    },
     allowLoopback,
   };
   return faults.length === 0 ? ok(config) : err(faults);

@@ -2,17 +2,19 @@
 // through the hub that is handed in.
 import type { RecipientKey } from "./crypto/keyring.ts";
 import { mapBounded } from "./deadline.ts";
-import { type Device, isFresh } from "./installations.ts";
-import { type Platform, PLATFORMS } from "./notification.ts";
+import { type Device, isFresh } from "./devices.ts";
+import { type Platform, PLATFORMS, type PushStatus } from "./notification.ts";
 import {
   type HubSender,
   MAX_RECIPIENTS_PER_PUSH,
   type PushMessage,
   type PushOutcome,
 } from "./push/sender.ts";
+import type { Owed, Target } from "./store/store.ts";
 
-export interface Recipient {
-  readonly recipientKey: RecipientKey;
+/** What is owed to a recipient, with the devices that they have now. */
+export interface Recipient extends Owed {
+  readonly targets: readonly Target[];
   readonly devices: readonly Device[];
 }
 
@@ -33,27 +35,80 @@ const MAX_DIRECT_PUSHES = 5;
 const MAX_PARALLEL_PUSHES = 8;
 
 /**
- * The calls that reach every device of the recipients: an OR of tags for each platform that they really have,
- * and a direct push to each device that was made or moved less than two minutes ago. Where all of a recipient's
- * devices on a platform are that new, the direct pushes alone.
+ * What reaches every device of a recipient: their tag on each platform that they really have, and a direct push to each
+ * device that was made or moved less than two minutes ago. Where all of their devices on a platform are that new, the
+ * direct pushes alone.
  */
-export function toPushes(recipients: readonly Recipient[], now: Date): readonly Push[] {
+export function toTargets(devices: readonly Device[], now: Date): readonly Target[] {
+  return PLATFORMS.flatMap((platform) => {
+    const served = devices.filter((device) => device.platform === platform);
+    const direct = served
+      .filter((device) => isFresh(device, now))
+      .toSorted((a, b) => b.changedAt.getTime() - a.changedAt.getTime())
+      .slice(0, MAX_DIRECT_PUSHES)
+      .map(({ installationId }) => ({ platform, installationId }));
+    return direct.length < served.length ? [...direct, { platform }] : direct;
+  });
+}
+
+/**
+ * The calls that the recipients' targets take: an OR of tags for each platform, and a direct push for each device that
+ * is still there. A target whose device has gone takes none.
+ */
+export function toPushes(recipients: readonly Recipient[]): readonly Push[] {
   const pushes: Push[] = [];
   for (const platform of PLATFORMS) {
     const byTag: RecipientKey[] = [];
-    for (const { recipientKey, devices } of recipients) {
-      const served = devices.filter((device) => device.platform === platform);
-      const fresh = served.filter((device) => isFresh(device, now));
-      const direct = fresh
-        .toSorted((a, b) => b.changedAt.getTime() - a.changedAt.getTime())
-        .slice(0, MAX_DIRECT_PUSHES);
-      if (direct.length < served.length) byTag.push(recipientKey);
-      for (const device of direct) pushes.push({ platform, recipients: [recipientKey], device });
-    }
+    for (const { recipientKey, targets, devices } of recipients)
+      for (const target of targets.filter((wanted) => wanted.platform === platform)) {
+        const device = devices.find((own) => isTargetOf(target, own));
+        if (target.installationId === undefined) byTag.push(recipientKey);
+        else if (device !== undefined) pushes.push({ platform, recipients: [recipientKey], device });
+      }
     for (let i = 0; i < byTag.length; i += MAX_RECIPIENTS_PER_PUSH)
       pushes.push({ platform, recipients: byTag.slice(i, i + MAX_RECIPIENTS_PER_PUSH) });
   }
   return pushes;
+}
+
+function isTargetOf({ platform, installationId }: Target, device: Device): boolean {
+  return device.platform === platform && device.installationId === installationId;
+}
+
+/** What is owed to a recipient after these results; what has come to its end is owed no more. */
+export function toOwed(
+  { recipientKey, targets, isAccepted, hasFailed }: Recipient,
+  results: readonly PushResult[],
+) {
+  const own = results.filter((result) => result.recipients.includes(recipientKey));
+  const open = targets.filter((target) => {
+    const result = own.find(({ platform, device }) =>
+      device === undefined
+        ? target.installationId === undefined && target.platform === platform
+        : isTargetOf(target, device),
+    );
+    // Without a result its device has gone, and nothing is owed to it.
+    return result !== undefined && isOpen(result.outcome);
+  });
+  return {
+    recipientKey,
+    targets: open,
+    isAccepted: isAccepted || own.some(({ outcome }) => outcome.kind === "accepted"),
+    hasFailed:
+      hasFailed || own.some(({ outcome }) => outcome.kind === "message" || outcome.kind === "damaged"),
+  } satisfies Owed;
+}
+
+/** Whether an outcome leaves the push to be tried again. */
+export function isOpen({ kind }: PushOutcome): boolean {
+  return kind === "throttled" || kind === "transient" || kind === "credentials";
+}
+
+/** Of one recipient's devices, the most telling (design.md, "sendSecure request"). */
+export function toRecipientStatus({ targets, isAccepted, hasFailed }: Owed): PushStatus {
+  if (targets === undefined || targets.length > 0) return "pending";
+  if (isAccepted) return "accepted";
+  return hasFailed ? "failed" : "no-devices";
 }
 
 /** Makes the calls, a few at a time, and answers what each came to. */

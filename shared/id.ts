@@ -56,3 +56,11 @@ export function toExpiryDay(id: NotificationId): Day {
   for (const character of id.slice(0, 4)) bits = bits * 32 + ALPHABET.indexOf(character);
   return Math.floor(bits / 16);
 }
+
+/** The creation time in an ID. */
+export function toCreatedAt(id: NotificationId): Date {
+  let bits = 0n;
+  // 13 characters hold the 64 bits of day and time, and one more.
+  for (const character of id.slice(0, 13)) bits = bits * 32n + BigInt(ALPHABET.indexOf(character));
+  return new Date(MAX_CREATED_MS - Number((bits >> 1n) & BigInt(MAX_CREATED_MS)));
+}

@@ -2,8 +2,9 @@
 import { type Channels, createChannels, isSameHolder } from "./channels.ts";
 import type { Clock } from "./clock.ts";
 import type { Limits } from "./config.ts";
-import type { ChannelKey, Keyring, RecipientKey } from "./crypto/keyring.ts";
+import type { ChannelKey, Keyring, PurposeKeys, RecipientKey } from "./crypto/keyring.ts";
 import { both, mapBounded } from "./deadline.ts";
+import { createListDevices, type Device, type ListDevices } from "./devices.ts";
 import { DAY_MS } from "./id.ts";
 import type { Log } from "./log.ts";
 import type { InstallationId, InstallationRequest, PushChannel, UserId } from "./notification.ts";
@@ -12,8 +13,10 @@ import type { HubSender } from "./push/sender.ts";
 import { openChannel, sealChannel, toAddress } from "./pushChannel.ts";
 import { untilWon } from "./race.ts";
 import { err, ok, type Result } from "./result.ts";
+import { createTasks, type HeldTask } from "./tasks.ts";
 import {
   type ChannelHolder,
+  type SettleWork,
   type InstallationRow,
   type Store,
   StoreUnavailableError,
@@ -22,6 +25,8 @@ import {
 
 interface Registered {
   readonly installationId: InstallationId;
+  /** Not known to the hub yet, which cannot be reached: the outbox brings it there. */
+  readonly isPending: boolean;
   /** Unless renewed before. */
   readonly expiresAt: Date;
   readonly isNew: boolean;
@@ -36,27 +41,25 @@ export interface Installations {
     log: Log,
     signal: AbortSignal,
   ) => Promise<Result<Registered, Failure>>;
-  /** Removing what is not there is no failure. */
+  /** Removing what is not there is no failure. A hub that cannot be reached follows by the outbox. */
   readonly remove: (
     userId: UserId,
     installationId: InstallationId,
     log: Log,
     signal: AbortSignal,
-  ) => Promise<Result<void, Failure>>;
-  /**
-   * The devices of a recipient that were renewed in time. One that the hub may not show to tags yet is there only
-   * while it still holds its push channel: it is addressed by that.
-   */
-  readonly listDevices: (
+  ) => Promise<void>;
+  /** Removes every installation of a recipient that was last written before that. */
+  readonly removeAll: (
     recipientKey: RecipientKey,
+    before: Date,
     log: Log,
     signal: AbortSignal,
-  ) => Promise<readonly Device[]>;
-}
-
-export interface Device extends InstallationRow {
-  /** Opens the sealed push channel; nothing where the row was altered. */
-  readonly openChannel: () => PushChannel | undefined;
+  ) => Promise<void>;
+  /** Removes a device that its push service calls gone, unless it has been written since it was listed (R117). */
+  readonly forget: (device: Device, log: Log, signal: AbortSignal) => Promise<void>;
+  /** Completes what a registration, a move or a removal has left; a failure leaves the rest to the next try. */
+  readonly settle: (task: SettleWork, log: Log, signal: AbortSignal) => Promise<Result<void, Failure>>;
+  readonly listDevices: ListDevices;
 }
 
 export interface InstallationsOptions {
@@ -67,22 +70,22 @@ export interface InstallationsOptions {
   readonly limits: Limits;
 }
 
+/** What a try at a registration came to; left: something of it is for redelivery to complete. */
+interface Try {
+  readonly row: InstallationRow;
+  readonly isLeft: boolean;
+  readonly failure?: Failure;
+}
+
 const CHANGED_TOO_OFTEN = "an installation changed too often at once";
 const MAX_PARALLEL_READS = 8;
 /** Moves that the hub was not told of; a row holds no more. */
 const MAX_LEAVING = 50;
 const RETRY_AFTER_SECONDS = 5;
 
-/** The hub shows an installation to tags with a delay; for so long a device is also reached directly. */
-const VISIBLE_AFTER_MS = 120_000;
-
-/** Whether a device was made, or moved, so lately that a tag may not reach it. */
-export function isFresh({ changedAt }: InstallationRow, now: Date): boolean {
-  return now.getTime() - changedAt.getTime() < VISIBLE_AFTER_MS;
-}
-
 export function createInstallations(options: InstallationsOptions): Installations {
   const { store, keyring, hub, clock, limits } = options;
+  const tasks = createTasks({ store, clock });
 
   const toExpiresAt = ({ renewedAt }: InstallationRow) =>
     new Date(renewedAt.getTime() + limits.installationTtlDays * DAY_MS);
@@ -138,27 +141,45 @@ export function createInstallations(options: InstallationsOptions): Installation
     return live.length > limits.maxInstallations && older.length >= limits.maxInstallations;
   }
 
+  /**
+   * Removes an installation, or exactly one version of it. Its row goes first, so that nothing more is pushed to it
+   * directly; then its channels are freed, and the hub is told. What a failure leaves, the task completes.
+   */
   async function remove(
     holder: ChannelHolder,
+    only: string | undefined,
     log: Log,
     signal: AbortSignal,
-  ): Promise<Result<void, Failure>> {
+  ): Promise<"removed" | "kept"> {
+    let task: HeldTask | undefined;
     const held = new Set<ChannelKey>();
-    const tryOnce = async (): Promise<Result<void, Failure> | undefined> => {
+    const tryOnce = async (): Promise<"removed" | "kept" | undefined> => {
       const found = await store.readInstallation(holder, signal);
-      if (found?.value !== undefined)
-        for (const channelKey of [found.value.channelKey, ...found.value.leaving]) held.add(channelKey);
-      const left = await channels.leave([...held], holder, log, signal);
-      if (!left.ok) return left;
-      const isGone =
-        found === undefined || (await store.deleteInstallation(holder, found.etag, signal)) === "written";
-      // A registration at the same time may have claimed again what was just left.
-      const isHeld = await mapBounded([...held], MAX_PARALLEL_READS, (channelKey) =>
-        channels.isHeldBy(channelKey, holder, signal),
-      );
-      return isGone && !isHeld.includes(true) ? ok(undefined) : undefined;
+      if (found !== undefined && only !== undefined && found.etag !== only) return "kept";
+      const channelKeys = found?.value === undefined ? [] : [found.value.channelKey, ...found.value.leaving];
+      const isMore = channelKeys.some((channelKey) => !held.has(channelKey));
+      for (const channelKey of channelKeys) held.add(channelKey);
+      // One task names all that has to be left; where a race brings more, a newer one does.
+      if (isMore) {
+        const wider = await tasks.begin(
+          { kind: "settle", holder: toHolder(holder), channelKeys: [...held] },
+          signal,
+        );
+        await task?.done(log, signal);
+        task = wider;
+      }
+      if (found !== undefined && (await store.deleteInstallation(holder, found.etag, signal)) !== "written")
+        return undefined;
+      const freed = [...held];
+      await mapBounded(freed, MAX_PARALLEL_READS, (channelKey) => channels.free(channelKey, holder, signal));
+      // A registration at the same time may have written its row before that.
+      return (await store.readInstallation(holder, signal)) === undefined ? "removed" : undefined;
     };
-    return untilWon(tryOnce, CHANGED_TOO_OFTEN, signal);
+    const outcome = await untilWon(tryOnce, CHANGED_TOO_OFTEN, signal);
+    const settled = await channels.leave([...held], holder, "ifNeeded", log, signal);
+    if (settled.ok) await task?.done(log, signal);
+    else await task?.leave(log, signal);
+    return outcome;
   }
 
   /** Puts back what stood before a registration that is refused, unless it has changed meanwhile. */
@@ -169,7 +190,10 @@ export function createInstallations(options: InstallationsOptions): Installation
     signal: AbortSignal,
   ): Promise<Result<void, Failure>> {
     await channels.giveBack(row.channelKey, row, signal);
-    if (before === undefined || before.channelKey === row.channelKey) return remove(row, log, signal);
+    if (before === undefined || before.channelKey === row.channelKey) {
+      await remove(row, undefined, log, signal);
+      return ok(undefined);
+    }
     const found = await store.readInstallation(row, signal);
     if (found?.value?.channelKey === row.channelKey)
       await store.writeInstallation(before, found.etag, signal);
@@ -203,7 +227,7 @@ export function createInstallations(options: InstallationsOptions): Installation
     if (row.leaving.length === 0) return ok(undefined);
     const before = (await store.readInstallation(row, signal))?.value;
     const left = row.leaving.filter((channelKey) => channelKey !== before?.channelKey); // not what it has again
-    const done = await channels.leave(left, row, log, signal);
+    const done = await channels.leave(left, row, "ifNeeded", log, signal);
     if (!done.ok) return done;
     const found = await store.readInstallation(row, signal);
     if (found?.value !== undefined) {
@@ -212,6 +236,43 @@ export function createInstallations(options: InstallationsOptions): Installation
       await store.writeInstallation({ ...found.value, leaving }, found.etag, signal);
     }
     return ok(undefined);
+  }
+
+  /** One try at a registration; nothing where others were faster in a way that has it begin anew. */
+  async function claimAndSettle(
+    purposes: PurposeKeys,
+    wanted: Pick<InstallationRow, "recipientKey" | "installationId" | "platform" | "channelKey">,
+    pushChannel: PushChannel,
+    isAdded: boolean,
+    log: Log,
+    signal: AbortSignal,
+  ): Promise<Try | undefined> {
+    const { channelKey } = wanted;
+    const holder = toHolder(wanted);
+    // Where the hub may not have heard of it yet, the device is as new.
+    const isKnown = await channels.isSettledFor(channelKey, holder, signal);
+    await channels.claim(channelKey, holder, signal);
+    const sealedPushChannel = sealChannel(purposes, holder, pushChannel);
+    const own = { ...wanted, sealedPushChannel, renewedAt: clock.now() };
+    const { row, before } = await writeOwn(own, isKnown, signal);
+    if (isAdded && (await isTooMany(row, signal))) {
+      const undone = await undo(row, before, log, signal);
+      return { row, isLeft: !undone.ok, failure: { reason: "installations_exhausted" } };
+    }
+    const settled = await channels.settle(channelKey, "always", log, signal);
+    if (!settled.ok) {
+      if (settled.error.reason !== "push_channel_refused") return { row, isLeft: true };
+      const undone = await undo(row, before, log, signal);
+      return { row, isLeft: !undone.ok, failure: settled.error };
+    }
+    const tidied = await tidy(row, log, signal);
+    if (!tidied.ok) return { row, isLeft: true };
+    const now = (await store.readChannel(channelKey, signal))?.value.holder;
+    // Where nobody has it, a removal came between, and we are newer.
+    if (now === undefined) return undefined;
+    if (isSameHolder(now, holder)) return { row, isLeft: false };
+    const given = await giveWay(row, log, signal);
+    return { row, isLeft: !given.ok };
   }
 
   return {
@@ -230,66 +291,65 @@ export function createInstallations(options: InstallationsOptions): Installation
       if (isAdded && toLive(all).length >= limits.maxInstallations)
         return err({ reason: "installations_exhausted" });
 
-      const tryOnce = async (): Promise<Result<Registered, Failure> | undefined> => {
-        // Where the hub may not have heard of it yet, the device is as new.
-        const isKnown = await channels.isSettledFor(channelKey, holder, signal);
-        await channels.claim(channelKey, holder, signal);
-        const sealed = sealChannel(purposes, holder, pushChannel);
-        const { row, before } = await writeOwn(
-          { ...holder, platform, channelKey, sealedPushChannel: sealed, renewedAt: clock.now() },
-          isKnown,
-          signal,
-        );
-        if (isAdded && (await isTooMany(row, signal))) {
-          const undone = await undo(row, before, log, signal);
-          return undone.ok ? err({ reason: "installations_exhausted" }) : undone;
-        }
-        const settled = await channels.settle(channelKey, "always", log, signal);
-        if (!settled.ok) {
-          if (settled.error.reason !== "push_channel_refused") return settled;
-          const undone = await undo(row, before, log, signal);
-          return undone.ok ? settled : undone;
-        }
-        const tidied = await tidy(row, log, signal);
-        if (!tidied.ok) return tidied;
-        const now = (await store.readChannel(channelKey, signal))?.value.holder;
-        // Where nobody has it, a removal came between, and we are newer.
-        if (now === undefined) return undefined;
-        if (!isSameHolder(now, holder)) {
-          const given = await giveWay(row, log, signal);
-          if (!given.ok) return given;
-        }
-        log.info("installation_registered", { platform, isNew });
-        return ok({ installationId, expiresAt: toExpiresAt(row), isNew });
-      };
-      return untilWon(tryOnce, CHANGED_TOO_OFTEN, signal);
+      const task = await tasks.begin({ kind: "settle", holder, channelKeys: [channelKey] }, signal);
+      const registered = await untilWon(
+        () =>
+          claimAndSettle(purposes, { ...holder, platform, channelKey }, pushChannel, isAdded, log, signal),
+        CHANGED_TOO_OFTEN,
+        signal,
+      );
+      if (registered.isLeft) await task.leave(log, signal);
+      else await task.done(log, signal);
+      if (registered.failure !== undefined) return err(registered.failure);
+      const isPending = registered.isLeft;
+      log.info("installation_registered", { platform, isNew, isPending });
+      return ok({ installationId, expiresAt: toExpiresAt(registered.row), isNew, isPending });
     },
 
     remove: async (userId, installationId, log, signal) => {
       const purposes = await keyring.purposes(signal);
-      const removed = await remove(
-        { recipientKey: purposes.toRecipientKey(userId), installationId },
-        log,
-        signal,
-      );
-      if (removed.ok) log.info("installation_removed");
-      return removed;
+      await remove({ recipientKey: purposes.toRecipientKey(userId), installationId }, undefined, log, signal);
+      log.info("installation_removed");
     },
 
-    listDevices: async (recipientKey, log, signal) => {
-      const purposes = await keyring.purposes(signal);
+    removeAll: async (recipientKey, before, log, signal) => {
       const rows = await store.listInstallations(recipientKey, signal);
-      if (rows.some(({ value }) => value === undefined)) log.error("row_damaged", { table: "installations" });
-      const live = toLive(rows);
-      const now = clock.now();
-      const held = await mapBounded(live, MAX_PARALLEL_READS, (row) =>
-        isFresh(row, now) ? channels.isHeldBy(row.channelKey, row, signal) : Promise.resolve(true),
+      // One that this code cannot read has no time.
+      const earlier = rows.filter(
+        ({ value }) => value === undefined || (value.changedAt < before && value.renewedAt < before),
       );
-      return live
-        .filter((_row, i) => held[i])
-        .map((row) => ({ ...row, openChannel: () => openChannel(purposes, row) }));
+      await mapBounded(earlier, MAX_PARALLEL_READS, ({ holder, etag }) => remove(holder, etag, log, signal));
     },
+
+    forget: async (device, log, signal) => {
+      if ((await remove(device, device.etag, log, signal)) === "removed")
+        log.info("installation_forgotten", { platform: device.platform });
+    },
+
+    settle: async ({ holder, channelKeys }, log, signal) => {
+      const row = (await store.readInstallation(holder, signal))?.value;
+      const left = [...channelKeys, ...(row?.leaving ?? [])].filter((one) => one !== row?.channelKey);
+      // Also what the hub may have heard behind the back of whoever removed it.
+      const freed = await channels.leave([...new Set(left)], holder, "always", log, signal);
+      if (!freed.ok || row === undefined) return freed;
+      const settled = await channels.settle(row.channelKey, "always", log, signal);
+      if (!settled.ok) {
+        if (settled.error.reason !== "push_channel_refused") return settled;
+        log.warn("installation_refused", { platform: row.platform });
+        await remove(holder, undefined, log, signal);
+        return ok(undefined);
+      }
+      const tidied = await tidy(row, log, signal);
+      if (!tidied.ok || (await channels.isHeldBy(row.channelKey, holder, signal))) return tidied;
+      return giveWay(row, log, signal);
+    },
+
+    listDevices: createListDevices({ store, keyring, clock, channels, isLive }),
   };
+}
+
+function toHolder({ recipientKey, installationId }: ChannelHolder): ChannelHolder {
+  return { recipientKey, installationId };
 }
 
 /** Older first. */

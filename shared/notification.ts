@@ -33,15 +33,18 @@ export type Display = z.infer<typeof Display>;
 /** RFC 8030 §5.4. Collapses undelivered pushes; leaves the service only as a keyed hash. */
 const Topic = z.string().regex(/^[A-Za-z0-9_-]{1,32}$/, "must be 1 to 32 of A-Z a-z 0-9 _ -");
 
+/** One user id, or up to 100. */
+const Recipients = z.preprocess(
+  (to) => (Array.isArray(to) ? (to as readonly unknown[]) : [to]),
+  z.array(UserId).min(1).max(MAX_RECIPIENTS),
+);
+
 /**
  * What sendSecure takes. `payload` is any JSON value; its source text is kept beside the parsed body (json.ts),
  * so here it only has to be there.
  */
 export const SendRequest = z.strictObject({
-  to: z.preprocess(
-    (to) => (Array.isArray(to) ? (to as readonly unknown[]) : [to]),
-    z.array(UserId).min(1).max(MAX_RECIPIENTS),
-  ),
+  to: Recipients,
   payload: z.unknown().refine((value) => value !== undefined, "is missing"),
   ttl: z.int().min(MIN_TTL_SECONDS).max(MAX_TTL_SECONDS).optional(), // seconds
   urgency: Urgency.default("normal"),
@@ -49,6 +52,12 @@ export const SendRequest = z.strictObject({
   display: Display.optional(),
 });
 export type SendRequest = z.infer<typeof SendRequest>;
+
+/** What getReceipts takes; an `id` that is none of ours is as unknown as any. */
+export const ReceiptsRequest = z.strictObject({ id: z.string(), to: Recipients });
+
+/** What eraseRecipient takes. */
+export const EraseRequest = z.strictObject({ to: Recipients });
 
 /** The id that a device gives itself; it stands inside its user's partition. */
 export const InstallationId = z
@@ -155,7 +164,8 @@ function publicKey() {
 }
 
 /** What a push came to, over the devices of one recipient or over several recipients. */
-export type PushStatus = "accepted" | "pending" | "failed" | "no-devices";
+export const PUSH_STATUSES = ["accepted", "pending", "failed", "no-devices"] as const;
+export type PushStatus = (typeof PUSH_STATUSES)[number];
 
 /** The most telling status of several recipients: design.md, "sendSecure request". */
 export function toPushStatus(statuses: readonly PushStatus[]): PushStatus {

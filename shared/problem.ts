@@ -13,8 +13,16 @@ export type Failure =
   | { readonly reason: "platform_not_served" | "push_channel_refused" }
   | { readonly reason: "installations_exhausted" }
   | {
+      readonly reason: "idempotency_key_invalid" | "idempotency_key_missing" | "idempotency_key_reused";
+    }
+  | {
       readonly reason:
-        "hub_unavailable" | "store_unavailable" | "keys_unavailable" | "too_slow" | "unhealthy";
+        | "hub_unavailable"
+        | "store_unavailable"
+        | "keys_unavailable"
+        | "too_slow"
+        | "unhealthy"
+        | "request_in_progress";
       readonly retryAfterSeconds: number;
     }
   | { readonly reason: "internal" };
@@ -75,6 +83,10 @@ const problems = {
   platform_not_served: { status: 422, title: "No sender serves this platform here" },
   push_channel_refused: { status: 400, title: "The notification hub refused this push channel" },
   installations_exhausted: { status: 409, title: "The user has as many installations as are allowed" },
+  idempotency_key_invalid: { status: 400, title: "The Idempotency-Key is not valid" },
+  idempotency_key_missing: { status: 400, title: "An Idempotency-Key is needed here" },
+  idempotency_key_reused: { status: 422, title: "The Idempotency-Key stands for another request" },
+  request_in_progress: { status: 409, title: "A request with this Idempotency-Key is in progress" },
   hub_unavailable: { status: 503, title: "The notification hub cannot be reached at the moment" },
   store_unavailable: { status: 503, title: "The store cannot be reached at the moment" },
   keys_unavailable: { status: 503, title: "Payloads cannot be opened at the moment" },

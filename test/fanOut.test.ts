@@ -2,17 +2,21 @@
 import { randomBytes } from "node:crypto";
 import { expect, test } from "vitest";
 import type { ChannelKey, RecipientKey } from "../shared/crypto/keyring.ts";
-import { type Recipient, toPushes } from "../shared/fanOut.ts";
-import type { Device } from "../shared/installations.ts";
+import type { Device } from "../shared/devices.ts";
+import { type Recipient, toPushes, toTargets } from "../shared/fanOut.ts";
 import type { InstallationId, Platform } from "../shared/notification.ts";
 
 const now = new Date(Date.UTC(2026, 10, 24, 12));
 
 function recipient(...devices: readonly (readonly [Platform, number])[]): Recipient {
   const recipientKey = randomBytes(32).toString("base64url") as RecipientKey;
+  const own = devices.map(([platform, ageMs], i) => device(recipientKey, platform, ageMs, i));
   return {
     recipientKey,
-    devices: devices.map(([platform, ageMs], i) => device(recipientKey, platform, ageMs, i)),
+    devices: own,
+    targets: toTargets(own, now),
+    isAccepted: false,
+    hasFailed: false,
   };
 }
 
@@ -27,13 +31,14 @@ function device(recipientKey: RecipientKey, platform: Platform, ageMs: number, i
     changedAt,
     renewedAt: now,
     leaving: [],
+    etag: "",
     openChannel: () => `channel-${i}`,
   };
 }
 
 /** Pushes as platform, kind and number of recipients. */
 function describe(recipients: readonly Recipient[]): readonly string[] {
-  return toPushes(recipients, now).map(
+  return toPushes(recipients).map(
     (push) => `${push.platform} ${push.device === undefined ? "tags" : "device"} ${push.recipients.length}`,
   );
 }
@@ -73,7 +78,7 @@ test.each<[string, readonly Recipient[], readonly string[]]>([
 
 test("every recipient with a device is in exactly one tag call of its platform", () => {
   const recipients = Array.from({ length: 100 }, (_, i) => recipient([i % 3 === 0 ? "wns" : "apns", OLD]));
-  const called = toPushes(recipients, now).flatMap((push) => push.recipients);
+  const called = toPushes(recipients).flatMap((push) => push.recipients);
   expect(called).toHaveLength(100);
   expect(new Set(called)).toEqual(new Set(recipients.map(({ recipientKey }) => recipientKey)));
 });

@@ -195,11 +195,13 @@ describe("an ID dated where no row can stand", () => {
       hub,
       clock,
       prompt,
+      sleep: () => Promise.resolve(),
       limits: {
         defaultTtlSeconds: 60,
         maxPayloadBytes: 1000,
         maxInstallations: 5,
         installationTtlDays: 1,
+        requireIdempotencyKey: false,
       },
     });
     const getOf = (days: number) => {

@@ -44,11 +44,16 @@ export interface PurposeKeys {
   readonly toChannelKey: (platform: string, address: string) => ChannelKey;
   /** What a topic is on the wire: 32 base64url characters (RFC 8030 §5.4), meaningless outside. */
   readonly toWireTopic: (topic: string) => string;
+  /** What stands for a sender's idempotency key: 32 bytes in lower-case hexadecimal. */
+  readonly toClaimKey: (sender: string, idempotencyKey: string) => ClaimKey;
+  /** What tells one request from another, and nothing of a payload that could be guessed. */
+  readonly toFingerprint: (request: string) => string;
   /** Seals push channels. */
   readonly channelSealingKey: KeyObject;
 }
 
 export type RecipientKey = string & { readonly __brand: "RecipientKey" };
+export type ClaimKey = string & { readonly __brand: "ClaimKey" };
 export type ChannelKey = string & { readonly __brand: "ChannelKey" };
 
 export interface Keyring {
@@ -168,10 +173,15 @@ function toPurposeKeys(root: KeyObject): PurposeKeys {
   const recipientsKey = derive(root, "recipient keys");
   const channelsKey = derive(root, "channel keys");
   const topicsKey = derive(root, "topics on the wire");
+  const claimsKey = derive(root, "idempotency keys");
+  const fingerprintsKey = derive(root, "idempotency fingerprints");
   return {
     toRecipientKey: (userId) => hmac(recipientsKey, userId).digest("base64url") as RecipientKey,
     toChannelKey: (platform, address) =>
       hmac(channelsKey, `${platform}\0${address}`).digest("hex") as ChannelKey,
+    toClaimKey: (sender, idempotencyKey) =>
+      hmac(claimsKey, `${sender}\0${idempotencyKey}`).digest("hex") as ClaimKey,
+    toFingerprint: (request) => hmac(fingerprintsKey, request).digest("base64url"),
     toWireTopic: (topic) => hmac(topicsKey, topic).digest().subarray(0, 24).toString("base64url"),
     channelSealingKey: derive(root, "sealed push channels"),
   };

@@ -9,7 +9,10 @@ import type { RowKey, StoredRow, Tables } from "./table.ts";
 export function createInstallationRows(tables: Tables): InstallationRows {
   return {
     listInstallations: async (recipientKey, signal) =>
-      (await tables.list("installations", recipientKey, signal)).map(toInstallation),
+      (await tables.list("installations", recipientKey, signal)).map((row) => ({
+        ...toInstallation(row),
+        holder: { recipientKey, installationId: row.rowKey as InstallationId },
+      })),
     readInstallation: async (holder, signal) => {
       const row = await tables.read(toInstallationKey(holder), signal);
       return row && toInstallation(row);

@@ -1,6 +1,6 @@
 // What the service needs of storage. No SDK here; table.ts and tableStore.ts stand behind it.
-import type { ChannelKey, KeyRows, RecipientKey } from "../crypto/keyring.ts";
-import type { Display, InstallationId, Platform, Urgency } from "../notification.ts";
+import type { ChannelKey, ClaimKey, KeyRows, RecipientKey } from "../crypto/keyring.ts";
+import type { Display, InstallationId, Platform, PushStatus, Urgency } from "../notification.ts";
 import type { Day, NotificationId } from "../id.ts";
 
 /** A payload row as it is written: sealed before it comes here. */
@@ -142,7 +142,7 @@ export interface InstallationRows {
   readonly listInstallations: (
     recipientKey: RecipientKey,
     signal: AbortSignal,
-  ) => Promise<readonly Versioned<InstallationRow | undefined>[]>;
+  ) => Promise<readonly (Versioned<InstallationRow | undefined> & { readonly holder: ChannelHolder })[]>;
   readonly readInstallation: (
     holder: ChannelHolder,
     signal: AbortSignal,
@@ -177,11 +177,137 @@ export interface InstallationRows {
   ) => Promise<WriteOutcome>;
 }
 
+/** What an outbox row is for, and how it is found: a notification's ID, or a task's own. */
+export type OutboxKey = NotificationId | (string & { readonly __brand: "TaskId" });
+
+/** A push that is still owed: by tag to all of a recipient's devices on a platform, or to one device. */
+export interface Target {
+  readonly platform: Platform;
+  readonly installationId?: InstallationId;
+}
+
+/** What is owed to one recipient of a notification, and what came of the rest. */
+export interface Owed {
+  readonly recipientKey: RecipientKey;
+  /** Not known before the first try. */
+  readonly targets?: readonly Target[];
+  readonly isAccepted: boolean;
+  readonly hasFailed: boolean;
+}
+
+/** The pushes of one notification. */
+export interface SendWork {
+  readonly kind: "send";
+  readonly expiresAt: Date;
+  readonly urgency: Urgency;
+  readonly display: Display;
+  /** Whether every recipient's payload row is known to have been written; before that nothing is pushed. */
+  readonly isWritten: boolean;
+  readonly owed: readonly Owed[];
+  /** Whose push failed for good. */
+  readonly failed: readonly RecipientKey[];
+}
+
+/** A device that was registered, moved or removed: its push channels are to be settled. */
+export interface SettleWork {
+  readonly kind: "settle";
+  readonly holder: ChannelHolder;
+  readonly channelKeys: readonly ChannelKey[];
+}
+
+/** Recipients of whom nothing that stood before `before` is to be left. */
+export interface EraseWork {
+  readonly kind: "erase";
+  readonly recipientKeys: readonly RecipientKey[];
+  readonly before: Date;
+}
+
+export type Work = SendWork | SettleWork | EraseWork;
+
+/** Work that is still to be done; dead: that failed for good, kept to be seen. */
+export interface OutboxRow {
+  readonly createdAt: Date;
+  readonly attempts: number;
+  readonly work: Work;
+  /** When it may be taken next; nobody takes a dead one. */
+  readonly dueAt?: Date;
+  /** Until then it is somebody's, who may be at work on it. */
+  readonly leaseUntil?: Date;
+  /** Of a dead row: why, and when dropExpired may delete it. */
+  readonly reason?: DeadReason;
+  readonly dropAfter?: Date;
+}
+
+/** `refused`: as our own fault, by hub or push service; `expired`: not accepted in time; `abandoned`: tried for too long. */
+export const DEAD_REASONS = ["refused", "expired", "abandoned"] as const;
+export type DeadReason = (typeof DEAD_REASONS)[number];
+
+/** A row as it was listed; one that this code cannot read has no value. */
+export interface ListedOutboxRow {
+  readonly key: OutboxKey;
+  readonly etag: string;
+  readonly value: OutboxRow | undefined;
+}
+
+/** What is still to be done, and who does it now. */
+export interface OutboxRows {
+  /** Inserts without an etag, else replaces that version. Answers the version written; nothing where it has changed. */
+  readonly putOutbox: (
+    key: OutboxKey,
+    row: OutboxRow,
+    etag: string | undefined,
+    signal: AbortSignal,
+  ) => Promise<string | undefined>;
+  readonly readOutbox: (
+    key: OutboxKey,
+    signal: AbortSignal,
+  ) => Promise<Versioned<OutboxRow | undefined> | undefined>;
+  readonly deleteOutbox: (key: OutboxKey, etag: string, signal: AbortSignal) => Promise<WriteOutcome>;
+  /** Rows that are due before that, dead ones never; so many at most, in no order. */
+  readonly listDue: (before: Date, limit: number, signal: AbortSignal) => Promise<readonly ListedOutboxRow[]>;
+  /** All rows, dead ones too. */
+  readonly listOutbox: (signal: AbortSignal) => Promise<readonly ListedOutboxRow[]>;
+  /** How many rows are open, and since when the oldest of them is: of the first thousand, if there are more. */
+  readonly countOutbox: (signal: AbortSignal) => Promise<{ readonly open: number; readonly oldestAt?: Date }>;
+  /** Has a row that cannot be read come up again later, as it stands. */
+  readonly postponeUnreadable: (row: ListedOutboxRow, dueAt: Date, signal: AbortSignal) => Promise<void>;
+  /** Until when nothing is to be pushed through this sender. */
+  readonly readPause: (sender: string, signal: AbortSignal) => Promise<Date | undefined>;
+  /** An earlier end than the one that stands changes nothing. */
+  readonly pause: (sender: string, until: Date, signal: AbortSignal) => Promise<void>;
+}
+
+/** What an idempotency key stands for: the one notification of its request. */
+export interface Claim {
+  /** Keyed hash of the request. */
+  readonly fingerprint: string;
+  readonly id: NotificationId;
+  readonly createdAt: Date;
+  readonly expiresAt: Date;
+  /** Until then the one who holds it is at work. */
+  readonly leaseUntil?: Date;
+  /** What was answered; nothing before that. */
+  readonly push?: PushStatus;
+  /** When the key is forgotten. */
+  readonly dropAfter: Date;
+}
+
+export interface ClaimRows {
+  readonly readClaim: (key: ClaimKey, signal: AbortSignal) => Promise<Versioned<Claim> | undefined>;
+  /** As putOutbox. */
+  readonly putClaim: (
+    key: ClaimKey,
+    claim: Claim,
+    etag: string | undefined,
+    signal: AbortSignal,
+  ) => Promise<string | undefined>;
+}
+
 /**
  * Storage. Every operation ends with `signal`; what cannot be reached throws StoreUnavailableError. Missing
  * tables are made by the first write into them; to a read they are empty.
  */
-export interface Store extends KeyRows, NotificationRows, InstallationRows {
+export interface Store extends KeyRows, NotificationRows, InstallationRows, OutboxRows, ClaimRows {
   /** The days for which there is a table of notifications, or a data key. */
   readonly listDays: (signal: AbortSignal) => Promise<StoredDays>;
   /** Makes the table of a day that is not over; one that stands already is no failure. */

@@ -43,6 +43,13 @@ export interface Tables {
     select?: readonly string[],
   ) => Promise<StoredRow | undefined>;
   readonly list: (table: string, partitionKey: string, signal: AbortSignal) => Promise<readonly StoredRow[]>;
+  /** Of all partitions; all properties, or only those named. */
+  readonly listAll: (
+    table: string,
+    signal: AbortSignal,
+    select?: readonly string[],
+    limit?: number,
+  ) => Promise<readonly StoredRow[]>;
   /** Rows of a partition in the order of their keys, past `after`, so many at most, with the properties named. */
   readonly listRange: (
     table: string,
@@ -60,6 +67,16 @@ export interface Tables {
     limit: number,
     signal: AbortSignal,
   ) => Promise<readonly StoredRow[]>;
+  /**
+   * Inserts without an etag (and makes the table when it is missing), else replaces exactly that version. Answers the
+   * version written; nothing where a row stands already, or where it has changed.
+   */
+  readonly put: (
+    key: RowKey,
+    values: Values,
+    etag: string | undefined,
+    signal: AbortSignal,
+  ) => Promise<string | undefined>;
   /** `changed`: a row stands there already. Makes the table when it is missing. */
   readonly insert: (key: RowKey, values: Values, signal: AbortSignal) => Promise<WriteOutcome>;
   /** Replaces exactly the version read before. */
@@ -74,6 +91,11 @@ export interface Tables {
   readonly makeTable: (table: string, day: Day | undefined, signal: AbortSignal) => Promise<void>;
   /** Drops a table with all its rows; one that is gone, or going, is no failure. */
   readonly dropTable: (table: string, signal: AbortSignal) => Promise<void>;
+}
+
+/** The version that a write made. */
+interface Written {
+  readonly etag: string;
 }
 
 export interface TablesOptions {
@@ -146,7 +168,7 @@ export function createTables({ storage, credential, clock, allowLoopback }: Tabl
   /** A missing table is empty. */
   async function listRows(
     table: string,
-    queryOptions: { readonly filter: string; readonly select?: string[] },
+    queryOptions: { readonly filter?: string; readonly select?: string[] },
     limit: number,
     signal: AbortSignal,
   ): Promise<readonly StoredRow[]> {
@@ -173,23 +195,52 @@ export function createTables({ storage, credential, clock, allowLoopback }: Tabl
     key: RowKey,
     values: Values,
     signal: AbortSignal,
-    put: (entity: TableEntity) => Promise<unknown>,
-  ): Promise<WriteOutcome | "missing"> {
+    put: (entity: TableEntity) => Promise<{ readonly etag?: string }>,
+  ): Promise<Written | "changed" | "missing"> {
     const w = randomUUID();
     const entity = { partitionKey: key.partitionKey, rowKey: key.rowKey, v: ROW_VERSION, w, ...values };
-    const outcome = await attempt(() => put(entity).then(() => "written" as const), signal, {
+    const outcome = await attempt(() => put(entity), signal, {
       404: "missing" as const,
       409: "changed" as const,
       412: "changed" as const,
     });
-    if (outcome !== "changed") return outcome;
-    return (await read(key, signal))?.values["w"] === w ? "written" : "changed";
+    if (outcome === "missing") return outcome;
+    if (outcome !== "changed" && outcome.etag !== undefined) return { etag: outcome.etag };
+    const stands = await read(key, signal);
+    return stands?.values["w"] === w ? { etag: stands.etag } : "changed";
+  }
+
+  async function insert(key: RowKey, values: Values, signal: AbortSignal): Promise<Written | "changed"> {
+    const client = clientOf(key.table);
+    const put = (entity: TableEntity) => client.createEntity(entity, { abortSignal: signal });
+    const first = await write(key, values, signal, put);
+    if (first !== "missing") return first;
+    refuseOver(key.day);
+    // Made by whoever comes first; the SDK takes "already exists" for success.
+    await attempt(() => client.createTable({ abortSignal: signal }), signal, {});
+    const second = await write(key, values, signal, put);
+    if (second === "missing") throw new StoreUnavailableError("a table went as soon as it was made");
+    return second;
+  }
+
+  function update(
+    key: RowKey,
+    values: Values,
+    how: "Replace" | "Merge",
+    etag: string,
+    signal: AbortSignal,
+  ): Promise<Written | "changed" | "missing"> {
+    return write(key, values, signal, (entity) =>
+      clientOf(key.table).updateEntity(entity, how, { etag, abortSignal: signal }),
+    );
   }
 
   return {
     read,
     list: (table, partitionKey, signal) =>
       listRows(table, { filter: odata`PartitionKey eq ${partitionKey}` }, Infinity, signal),
+    listAll: (table, signal, select, limit = Infinity) =>
+      listRows(table, select === undefined ? {} : { select: [...select] }, limit, signal),
     listRange: (table, partitionKey, after, limit, select, signal) => {
       const filter = odata`PartitionKey eq ${partitionKey} and RowKey gt ${after ?? ""}`;
       return listRows(table, { filter, select: [...select] }, limit, signal);
@@ -197,30 +248,17 @@ export function createTables({ storage, credential, clock, allowLoopback }: Tabl
     // The property's name is ours and needs no quoting.
     listPast: (table, property, before, limit, signal) =>
       listRows(table, { filter: `${property} lt ${odata`${before}`}` }, limit, signal),
-    insert: async (key, values, signal) => {
-      const client = clientOf(key.table);
-      const put = (entity: TableEntity) => client.createEntity(entity, { abortSignal: signal });
-      const first = await write(key, values, signal, put);
-      if (first !== "missing") return first;
-      refuseOver(key.day);
-      // Made by whoever comes first; the SDK takes "already exists" for success.
-      await attempt(() => client.createTable({ abortSignal: signal }), signal, {});
-      const second = await write(key, values, signal, put);
-      if (second === "missing") throw new StoreUnavailableError("a table went as soon as it was made");
-      return second;
+    put: async (key, values, etag, signal) => {
+      const outcome =
+        etag === undefined
+          ? await insert(key, values, signal)
+          : await update(key, values, "Replace", etag, signal);
+      return typeof outcome === "object" ? outcome.etag : undefined;
     },
+    insert: async (key, values, signal) => toOutcome(await insert(key, values, signal)),
     replace: async (key, values, etag, signal) =>
-      toOutcome(
-        await write(key, values, signal, (entity) =>
-          clientOf(key.table).updateEntity(entity, "Replace", { etag, abortSignal: signal }),
-        ),
-      ),
-    merge: async (key, values, etag, signal) =>
-      toOutcome(
-        await write(key, values, signal, (entity) =>
-          clientOf(key.table).updateEntity(entity, "Merge", { etag, abortSignal: signal }),
-        ),
-      ),
+      toOutcome(await update(key, values, "Replace", etag, signal)),
+    merge: async (key, values, etag, signal) => toOutcome(await update(key, values, "Merge", etag, signal)),
     remove: (key, etag, signal) =>
       attempt(
         () =>
@@ -259,8 +297,8 @@ export function createTables({ storage, credential, clock, allowLoopback }: Tabl
 }
 
 /** To who would change it, a row that is gone is one that somebody else has changed. */
-function toOutcome(outcome: WriteOutcome | "missing"): WriteOutcome {
-  return outcome === "missing" ? "changed" : outcome;
+function toOutcome(outcome: Written | "changed" | "missing"): WriteOutcome {
+  return typeof outcome === "object" ? "written" : "changed";
 }
 
 /** Runs an operation; a status that it expects becomes a value, an outage StoreUnavailableError. */

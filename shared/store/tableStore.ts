@@ -4,6 +4,7 @@ import { both, mapBounded } from "../deadline.ts";
 import { type Day, parseDayName, toDayName } from "../id.ts";
 import { createInstallationRows } from "./installationRows.ts";
 import { createNotificationRows, NOTIFICATIONS, toNotificationTable } from "./notificationRows.ts";
+import { createOutboxRows } from "./outboxRows.ts";
 import { bytes, eraseRow, isCurrent, RowDamagedError, text } from "./rows.ts";
 import type { Store } from "./store.ts";
 import type { RowKey, StoredRow, Tables } from "./table.ts";
@@ -16,6 +17,7 @@ export function createTableStore(tables: Tables): Store {
   return {
     ...createNotificationRows(tables),
     ...createInstallationRows(tables),
+    ...createOutboxRows(tables),
 
     readKey: async (kind, name, signal) => {
       const row = await tables.read(toKeyRowKey(kind, name), signal);

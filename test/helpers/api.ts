@@ -14,6 +14,7 @@ import { root } from "../../local/root.ts";
 import { createClock } from "../../shared/clock.ts";
 import { parseConfig, toFaultText } from "../../shared/config.ts";
 import { createLog } from "../../shared/log.ts";
+import type { Sleep } from "../../shared/redelivery.ts";
 
 export const WAYS = ["in process", "through the local host"] as const;
 export type Way = (typeof WAYS)[number];
@@ -37,7 +38,9 @@ export interface Api {
     body?: string | Uint8Array,
   ) => Promise<Answered>;
   /** sendSecure with the function key; `body` is made JSON. */
-  readonly send: (body: unknown) => Promise<Answered>;
+  readonly send: (body: unknown, headers?: Readonly<Record<string, string>>) => Promise<Answered>;
+  /** Another call with the function key. */
+  readonly post: (path: string, body: unknown) => Promise<Answered>;
   /** A call as this user's device. */
   readonly as: (userId: string, method: string, path: string, body?: unknown) => Promise<Answered>;
   /** Runs a timer function once, to its end in process; through the local host it has begun. */
@@ -94,6 +97,11 @@ export async function createApi(way: Way, options: ApiOptions = {}): Promise<Api
           functionKey,
           (line) => lines.push(line),
           readMs,
+          // A timer that waits has its time at once.
+          (ms) => {
+            aheadMs += ms;
+            return Promise.resolve();
+          },
           options.listensToStore === true,
         )
       : await startFunctionsHostProcess({
@@ -130,8 +138,15 @@ export async function createApi(way: Way, options: ApiOptions = {}): Promise<Api
       aheadMs += seconds * 1000;
     },
     call,
-    send: (body) =>
-      call("POST", "/api/notifications", { ...json, "x-functions-key": functionKey }, JSON.stringify(body)),
+    send: (body, headers) =>
+      call(
+        "POST",
+        "/api/notifications",
+        { ...json, "x-functions-key": functionKey, ...headers },
+        JSON.stringify(body),
+      ),
+    post: (path, body) =>
+      call("POST", path, { ...json, "x-functions-key": functionKey }, JSON.stringify(body)),
     as: async (userId, method, path, body) => {
       const authorization = `Bearer ${await issuer.buildUserToken(userId)}`;
       return body === undefined
@@ -157,6 +172,7 @@ async function serveInProcess(
   functionKey: string,
   write: (line: string) => void,
   uncorrectedMs: () => number,
+  sleep: Sleep,
   listensToStore: boolean,
 ) {
   const config = parseConfig(settings);
@@ -164,7 +180,7 @@ async function serveInProcess(
   const log = createLog((_level, line) => write(line));
   const real = createClock(log, uncorrectedMs);
   const clock = listensToStore ? real : { ...real, observe: () => undefined };
-  const app = createApp(config.value, clock, log);
+  const app = createApp(config.value, clock, log, sleep);
   const handlers = app.routes.map((route) => ({ route, handle: toHttpHandler(route, app) }));
 
   async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -195,7 +211,7 @@ async function serveInProcess(
     runTimer: async (name: string) => {
       const timer = app.timers.find((known) => known.name === name);
       if (timer === undefined) throw new Error(`no timer ${name}`);
-      await timer.run(log);
+      await timer.run(log, new AbortController().signal);
     },
     close: async () => {
       server.closeAllConnections();

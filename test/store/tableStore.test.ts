@@ -301,7 +301,8 @@ describe("installations", () => {
     const found = await store.readInstallation(row, never);
     expect({ ...found?.value, sealedPushChannel: row.sealedPushChannel }).toEqual(row);
     expect(Buffer.from(found?.value?.sealedPushChannel ?? []).equals(row.sealedPushChannel)).toBe(true);
-    expect(await store.listInstallations(row.recipientKey, never)).toEqual([found]);
+    const holder = { recipientKey: row.recipientKey, installationId: row.installationId };
+    expect(await store.listInstallations(row.recipientKey, never)).toEqual([{ ...found, holder }]);
   });
 
   test.each(["not json", "{}", "[1]"])("whose journal is %s have no value", async (leaving) => {

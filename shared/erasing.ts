@@ -1,0 +1,92 @@
+// Erasing a recipient: of what stood for a user when it was asked, nothing is left but that its IDs were used. The outbox
+// comes to its end, whatever fails meanwhile. I/O through what is handed in.
+import type { Clock } from "./clock.ts";
+import type { RecipientKey } from "./crypto/keyring.ts";
+import { mapBounded } from "./deadline.ts";
+import { toCreatedAt, type NotificationId } from "./id.ts";
+import type { Installations } from "./installations.ts";
+import type { Log } from "./log.ts";
+import type { EraseWork, ListedOutboxRow, SendWork, Store, Work } from "./store/store.ts";
+
+export interface ErasingOptions {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly installations: Pick<Installations, "removeAll">;
+}
+
+/** Answers whether it came to its end; where not, somebody else is at work on a row of theirs, and it is to be repeated. */
+export type Erase = (task: EraseWork, log: Log, signal: AbortSignal) => Promise<boolean>;
+
+const PAGE_ROWS = 100;
+const MAX_PARALLEL_WRITES = 8;
+
+export function createErase({ store, clock, installations }: ErasingOptions): Erase {
+  async function eraseNotifications(
+    recipientKey: RecipientKey,
+    before: Date,
+    signal: AbortSignal,
+  ): Promise<number> {
+    let erased = 0;
+    for (const day of (await store.listDays(signal)).tables) {
+      let after: NotificationId | undefined;
+      for (;;) {
+        const page = await store.listMarks(recipientKey, day, after, PAGE_ROWS, signal);
+        const earlier = page.filter(({ value }) => value.gone !== "erased" && toCreatedAt(value.id) < before);
+        await mapBounded(earlier, MAX_PARALLEL_WRITES, ({ value }) =>
+          store.eraseNotification(recipientKey, value.id, signal),
+        );
+        erased += earlier.length;
+        after = page.at(-1)?.value.id;
+        if (page.length < PAGE_ROWS) break;
+      }
+    }
+    return erased;
+  }
+
+  /** Takes recipients out of a row of pushes; false where it is somebody's at the moment. */
+  async function eraseFromRow(
+    { key, etag, value }: ListedOutboxRow,
+    gone: ReadonlySet<RecipientKey>,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    if (value?.work.kind !== "send") return true;
+    if (value.leaseUntil !== undefined && value.leaseUntil > clock.now()) return false;
+    const { owed, failed } = value.work;
+    // What was not written yet is kept out for good: a try with the same key would write it.
+    const unwritten = value.work.isWritten ? [] : owed.filter((one) => gone.has(one.recipientKey));
+    for (const { recipientKey } of unwritten) {
+      await store.takeBackNotification(recipientKey, key as NotificationId, signal);
+      await store.eraseNotification(recipientKey, key as NotificationId, signal);
+    }
+    const work: SendWork = {
+      ...value.work,
+      owed: owed.filter((one) => !gone.has(one.recipientKey)),
+      failed: failed.filter((recipientKey) => !gone.has(recipientKey)),
+    };
+    if (work.owed.length + work.failed.length === 0)
+      return (await store.deleteOutbox(key, etag, signal)) === "written";
+    return (await store.putOutbox(key, { ...value, work }, etag, signal)) !== undefined;
+  }
+
+  return async ({ recipientKeys, before }, log, signal) => {
+    const gone = new Set(recipientKeys);
+    // The outbox first: what it still writes or pushes of theirs would come after us.
+    const rows = (await store.listOutbox(signal)).filter(
+      ({ value }) => value !== undefined && value.createdAt < before && mentions(value.work, gone),
+    );
+    const taken = await mapBounded(rows, MAX_PARALLEL_WRITES, (row) => eraseFromRow(row, gone, signal));
+    let erased = 0;
+    for (const recipientKey of recipientKeys) {
+      await installations.removeAll(recipientKey, before, log, signal);
+      erased += await eraseNotifications(recipientKey, before, signal);
+    }
+    const isDone = !taken.includes(false);
+    log.info("recipients_erased", { recipients: recipientKeys.length, notifications: erased, isDone });
+    return isDone;
+  };
+}
+
+function mentions(work: Work, gone: ReadonlySet<RecipientKey>): boolean {
+  if (work.kind !== "send") return false;
+  return [...work.failed, ...work.owed.map((one) => one.recipientKey)].some((one) => gone.has(one));
+}
