@@ -30,7 +30,7 @@ export interface HeldClaim {
 }
 
 /** `answered`: a replay of what an earlier try was answered. */
-export type Claimed =
+type Claimed =
   | { readonly kind: "held"; readonly claim: HeldClaim }
   | { readonly kind: "answered"; readonly draft: Draft; readonly push: PushStatus };
 

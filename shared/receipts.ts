@@ -8,7 +8,7 @@ import { DAY_MS, NotificationId, toDay, toExpiryDay } from "./id.ts";
 import type { PushStatus, UserId } from "./notification.ts";
 import type { NotificationMarks, OutboxRow, Store } from "./store/store.ts";
 
-export interface Receipt {
+interface Receipt {
   readonly to: UserId;
   /** `unknown`: nothing is known of it, or not any more. */
   readonly push: PushStatus | "unknown";

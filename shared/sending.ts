@@ -25,7 +25,7 @@ import { err, ok, type Result } from "./result.ts";
 import type { Secret } from "./secret.ts";
 import { type SendWork, type Store, StoreUnavailableError } from "./store/store.ts";
 
-export interface SendCommand {
+interface SendCommand {
   readonly request: SendRequest;
   /** JSON text. */
   readonly payload: Secret<string>;
@@ -33,7 +33,7 @@ export interface SendCommand {
   readonly idempotency?: { readonly sender: Secret<string>; readonly key: string };
 }
 
-export interface Sent extends Draft {
+interface Sent extends Draft {
   readonly push: PushStatus;
 }
 

@@ -61,6 +61,8 @@ export interface ApiOptions {
   /** In place of the run's Azurite. */
   readonly storageConnectionString?: string;
   readonly hub?: HubEmulator;
+  /** Another instance of the same deployment: its tables, keys and function key, and its hub. */
+  readonly beside?: Api;
   /** Through the local host: where the app lies; default: here. */
   readonly appDirectory?: string;
   /** In process: time passes only where `advance` says so. */
@@ -71,10 +73,12 @@ export interface ApiOptions {
 
 export async function createApi(way: Way, options: ApiOptions = {}): Promise<Api> {
   const issuer = await createIssuer();
-  const hub = options.hub ?? (await createHubEmulator());
-  const functionKey = randomBytes(16).toString("hex");
-  const tablePrefix = `t${randomUUID().replaceAll("-", "").slice(0, 20)}`;
-  const keySettings = { PAYLOAD_LOCAL_KEK: randomBytes(32).toString("base64") };
+  const { beside } = options;
+  const givenHub = options.hub ?? beside?.hub;
+  const hub = givenHub ?? (await createHubEmulator());
+  const functionKey = beside?.functionKey ?? randomBytes(16).toString("hex");
+  const tablePrefix = beside?.tablePrefix ?? `t${randomUUID().replaceAll("-", "").slice(0, 20)}`;
+  const keySettings = beside?.keySettings ?? { PAYLOAD_LOCAL_KEK: randomBytes(32).toString("base64") };
   const settings = {
     STORAGE_CONNECTION_STRING: options.storageConnectionString ?? inject("storageConnectionString"),
     TABLE_PREFIX: tablePrefix,
@@ -161,7 +165,7 @@ export async function createApi(way: Way, options: ApiOptions = {}): Promise<Api
     close: async () => {
       await host.close();
       await issuer.close();
-      if (options.hub === undefined) await hub.close();
+      if (givenHub === undefined) await hub.close();
     },
   };
 }
