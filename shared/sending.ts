@@ -123,9 +123,8 @@ export function createSend({ store, keyring, clock, limits, prompt, delivery }: 
         const mark = (await store.readMarks(recipientKey, draft.id, signal))?.value;
         return mark?.gone === "takenBack" ? undefined : mark;
       });
-      // The outbox row is written before any payload: where one stands without it, the pushes came to their end.
-      if (marks.some((mark) => mark !== undefined))
-        return ok(toPushStatus(marks.map((mark) => mark?.push ?? "accepted")));
+      // The outbox row stands until every payload is written: where they all stand without it, the pushes are at an end.
+      if (!marks.includes(undefined)) return ok(toPushStatus(marks.map((mark) => mark?.push ?? "accepted")));
       const held = await insert(sending, signal);
       return held === undefined ? err(toInProgress(new Date(now.getTime() + LEASE_MS), now)) : ok(held);
     }
