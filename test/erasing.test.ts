@@ -48,8 +48,7 @@ test("leaves bare tombstones, no device anywhere, and others alone", async () =>
   const both = await api.send({ to: ["ann", "bob"], payload: "both" });
   const fetched = await api.send({ to: "ann", payload: "fetched", ttl: 86_400 * 3 });
   await get("ann", fetched);
-  const [before] = (await listRows()).filter(({ table }) => table === "installations");
-  expect(before).toBeDefined();
+  expect((await listRows()).filter(({ table }) => table === "installations")).toHaveLength(2);
 
   await erase("ann");
   await redeliver();
@@ -99,10 +98,6 @@ test("takes the user out of what the outbox still holds: no push, no name, and t
   api.hub.fail({ on: "send", answer: { status: 400 } });
   const dead = await api.send({ to: ["ann", "bob"], payload: 2 });
   expect([pending.status, dead.status]).toEqual([202, 201]);
-  const partition = (await listRows()).find(
-    ({ gone, table }) => table === "installations" && gone === undefined,
-  );
-  expect(partition).toBeDefined();
   await erase("ann");
   await redeliver();
   api.advance(60);

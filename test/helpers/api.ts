@@ -90,6 +90,7 @@ export async function createApi(way: Way, options: ApiOptions = {}): Promise<Api
     ...keySettings,
     ...options.settings,
   };
+  const tokens = new Map<string, Promise<string>>();
   const lines: string[] = [];
   const startedMs = Date.now();
   let aheadMs = 0;
@@ -152,7 +153,9 @@ export async function createApi(way: Way, options: ApiOptions = {}): Promise<Api
     post: (path, body) =>
       call("POST", path, { ...json, "x-functions-key": functionKey }, JSON.stringify(body)),
     as: async (userId, method, path, body) => {
-      const authorization = `Bearer ${await issuer.buildUserToken(userId)}`;
+      const token = tokens.get(userId) ?? issuer.buildUserToken(userId);
+      tokens.set(userId, token);
+      const authorization = `Bearer ${await token}`;
       return body === undefined
         ? call(method, path, { authorization })
         : call(method, path, { ...json, authorization }, JSON.stringify(body));
