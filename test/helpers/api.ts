@@ -29,7 +29,9 @@ export interface Api {
   readonly keySettings: Readonly<Record<string, string>>;
   /** Every line that the app logged, or its host printed. */
   readonly lines: readonly string[];
-  /** In process only: moves the app's clock. */
+  /** In process only: how far ahead the clock of this deployment's instances is. */
+  readonly time: { aheadMs: number };
+  /** In process only: moves that clock. */
   readonly advance: (seconds: number) => void;
   readonly call: (
     method: string,
@@ -61,7 +63,7 @@ export interface ApiOptions {
   /** In place of the run's Azurite. */
   readonly storageConnectionString?: string;
   readonly hub?: HubEmulator;
-  /** Another instance of the same deployment: its tables, keys and function key, and its hub. */
+  /** Another instance of the same deployment: its tables, keys, issuer and time, and its hub. */
   readonly beside?: Api;
   /** Through the local host: where the app lies; default: here. */
   readonly appDirectory?: string;
@@ -72,8 +74,8 @@ export interface ApiOptions {
 }
 
 export async function createApi(way: Way, options: ApiOptions = {}): Promise<Api> {
-  const issuer = await createIssuer();
   const { beside } = options;
+  const issuer = beside?.issuer ?? (await createIssuer());
   const givenHub = options.hub ?? beside?.hub;
   const hub = givenHub ?? (await createHubEmulator());
   const functionKey = beside?.functionKey ?? randomBytes(16).toString("hex");
@@ -93,8 +95,8 @@ export async function createApi(way: Way, options: ApiOptions = {}): Promise<Api
   const tokens = new Map<string, Promise<string>>();
   const lines: string[] = [];
   const startedMs = Date.now();
-  let aheadMs = 0;
-  const readMs = () => (options.standsStill === true ? startedMs : Date.now()) + aheadMs;
+  const time = beside?.time ?? { aheadMs: 0 };
+  const readMs = () => (options.standsStill === true ? startedMs : Date.now()) + time.aheadMs;
   const host =
     way === "in process"
       ? await serveInProcess(
@@ -104,7 +106,7 @@ export async function createApi(way: Way, options: ApiOptions = {}): Promise<Api
           readMs,
           // A timer that waits has its time at once.
           (ms) => {
-            aheadMs += ms;
+            time.aheadMs += ms;
             return Promise.resolve();
           },
           options.listensToStore === true,
@@ -139,8 +141,9 @@ export async function createApi(way: Way, options: ApiOptions = {}): Promise<Api
     tablePrefix,
     keySettings,
     lines,
+    time,
     advance: (seconds) => {
-      aheadMs += seconds * 1000;
+      time.aheadMs += seconds * 1000;
     },
     call,
     send: (body, headers) =>
@@ -167,7 +170,7 @@ export async function createApi(way: Way, options: ApiOptions = {}): Promise<Api
     },
     close: async () => {
       await host.close();
-      await issuer.close();
+      if (beside === undefined) await issuer.close();
       if (givenHub === undefined) await hub.close();
     },
   };
