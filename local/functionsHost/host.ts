@@ -5,6 +5,7 @@ import { once } from "node:events";
 import { globSync, readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { resolve } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
 import { type CorsOptions, createCors, createKeyCheck } from "./access.ts";
 import { createCoreRegistry, installCoreModule } from "./coreModule.ts";
@@ -50,8 +51,8 @@ export interface FunctionsHost {
   /** Runs a function that has no HTTP trigger, to its end. @throws Error when there is none, or what it threw. */
   readonly runFunction: (name: string, input?: string) => Promise<void>;
   /**
-   * Stops listening, lets running invocations end, runs the appTerminate hooks. In streaming mode the library's own
-   * server stays open, so the process has to be ended after it.
+   * Stops listening, lets running invocations end, runs the appTerminate hooks (after five seconds in any case). In
+   * streaming mode the library's own server stays open, so the process has to be ended after it.
    */
   readonly close: () => Promise<void>;
 }
@@ -61,6 +62,9 @@ const MAX_BODY_BYTES = 104_857_600;
 const BODY_LIMIT_SETTING = "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT";
 /** As the real host's web server; clients that keep connections do not run into a closed one. */
 const KEEP_ALIVE_MS = 130_000;
+
+/** A stop waits so long for running invocations before it runs the appTerminate hooks. */
+const DRAIN_MS = 5_000;
 
 /** @throws Error when the app cannot be loaded, breaks a rule, or the port is taken. */
 export async function createFunctionsHost(options: FunctionsHostOptions): Promise<FunctionsHost> {
@@ -137,8 +141,15 @@ export async function createFunctionsHost(options: FunctionsHostOptions): Promis
     const close = async (): Promise<void> => {
       timers.stop();
       server.close(); // idle connections with it
-      await running.whenIdle();
+      // What waits by itself is told after a while that it should not, and then has its time to end.
+      const patience = new AbortController();
+      await Promise.race([
+        running.whenIdle(),
+        setTimeout(DRAIN_MS, undefined, { signal: patience.signal }).catch(() => undefined),
+      ]);
+      patience.abort();
       await invoker.runAppHooks("appTerminate");
+      await running.whenIdle();
       dispatcher?.close();
       server.closeAllConnections();
     };

@@ -257,6 +257,19 @@ describe("a stop", () => {
     },
   );
 
+  test("tells an invocation that waits by itself to end, through the appTerminate hooks", async () => {
+    const host = await startHostForTest();
+    await fetch(`${host.url}/admin/functions/lingering`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: '{"input":""}',
+    });
+    await host.waitForLine(/the timer lingers/);
+    await host.close();
+    expect(host.output.join("\n")).toContain("the timer was told to end");
+    expect(await host.exited).toEqual({ code: 0, signal: null });
+  });
+
   test("that is asked for twice comes at once", async () => {
     const host = await startHostForTest();
     const socket = openSocket(host.url).on("error", () => undefined);
