@@ -34,6 +34,8 @@ export interface NotificationMarks {
   readonly fetchedAt?: Date;
   readonly readAt?: Date;
   readonly push?: PushMark;
+  /** In a list: the row cannot be read, so that nothing but its ID is known. */
+  readonly isDamaged?: true;
 }
 
 export interface StoredNotification extends NotificationRow, NotificationMarks {
