@@ -46,6 +46,8 @@ export interface PurposeKeys {
   readonly toWireTopic: (topic: string) => string;
   /** Seals push channels. */
   readonly channelSealingKey: KeyObject;
+  /** Vouches for the cursors of lists. */
+  readonly cursorsKey: KeyObject;
 }
 
 export type RecipientKey = string & { readonly __brand: "RecipientKey" };
@@ -174,6 +176,7 @@ function toPurposeKeys(root: KeyObject): PurposeKeys {
       hmac(channelsKey, `${platform}\0${address}`).digest("hex") as ChannelKey,
     toWireTopic: (topic) => hmac(topicsKey, topic).digest().subarray(0, 24).toString("base64url"),
     channelSealingKey: derive(root, "sealed push channels"),
+    cursorsKey: derive(root, "cursors"),
   };
 }
 
