@@ -7,6 +7,7 @@ import { instant, isCurrent, markRow, RowDamagedError, bytes } from "./rows.ts";
 import {
   GONE,
   type Gone,
+  type MarkOutcome,
   type NotificationMarks,
   type NotificationRow,
   type NotificationRows,
@@ -127,17 +128,22 @@ async function addOnce(
   name: "fetchedAt" | "readAt",
   at: Date,
   signal: AbortSignal,
-): Promise<void> {
-  if (value[name] !== undefined) return;
+): Promise<MarkOutcome> {
+  if (value[name] !== undefined) return "marked";
   const key = toNotificationKey(value.recipientKey, value.id);
   const added = { [name]: at };
-  if ((await tables.merge(key, added, etag, signal)) === "written") return;
+  if ((await tables.merge(key, added, etag, signal)) === "written") return "marked";
+  let gone: Gone | undefined;
   await markRow(
     tables,
     key,
-    ({ values }) => (name in values || toGone(values) === "erased" ? undefined : added),
+    ({ values }) => {
+      gone = toGone(values);
+      return name in values || gone === "erased" ? undefined : added;
+    },
     signal,
   );
+  return gone === undefined ? "marked" : "gone";
 }
 
 /** The ID names its table, the token the partition: a read is one point read. */

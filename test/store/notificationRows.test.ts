@@ -376,8 +376,8 @@ describe("what is gone", () => {
         await shared.store.insertNotification(row, never);
         const before = await readMarks(shared, row);
         await bury(gone, row);
-        await shared.store.markFetched(before, noon, never);
-        await shared.store.markRead(before, noon, never);
+        expect(await shared.store.markFetched(before, noon, never)).toBe("gone");
+        expect(await shared.store.markRead(before, noon, never)).toBe("gone");
         await shared.store.markPush(row.recipientKey, row.id, "failed", never);
         return { row, raw: await readRaw(shared, row) };
       }),
