@@ -44,7 +44,7 @@ export function createApp(config: Config, clock: Clock, log: Log): App {
     prompt,
   });
   return {
-    routes: createRoutes(service, limits),
+    routes: createRoutes(service, limits, {}), // no Web Push yet, so no key of it
     timers: [dropExpired(config.schedules.dropExpired, createDropExpired({ store, keyring, clock }))],
     tokens: createTokenVerifier({
       ...tokens,
