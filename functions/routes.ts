@@ -1,16 +1,20 @@
 // The route table: every HTTP function, who may call it, and how long it may take. Start reading here.
 import type { Limits } from "../shared/config.ts";
 import type { Service } from "../shared/service.ts";
+import { deleteNotification } from "./deleteNotification.ts";
 import { eraseRecipient } from "./eraseRecipient.ts";
 import { getNotification } from "./getNotification.ts";
+import { getPushConfig, type PushConfig } from "./getPushConfig.ts";
 import { getReceipts } from "./getReceipts.ts";
 import type { Route } from "./handler.ts";
 import { health } from "./health.ts";
+import { listNotifications } from "./listNotifications.ts";
+import { markRead } from "./markRead.ts";
 import { registerInstallation } from "./registerInstallation.ts";
 import { removeInstallation } from "./removeInstallation.ts";
 import { sendSecure } from "./sendSecure.ts";
 
-export function createRoutes(service: Service, limits: Limits): readonly Route[] {
+export function createRoutes(service: Service, limits: Limits, pushConfig: PushConfig): readonly Route[] {
   return [
     {
       name: "sendSecure",
@@ -27,6 +31,31 @@ export function createRoutes(service: Service, limits: Limits): readonly Route[]
       timeoutMs: 5_000,
       caller: "device",
       handle: getNotification(service),
+    },
+    {
+      name: "listNotifications",
+      methods: ["GET"],
+      path: "notifications",
+      timeoutMs: 5_000,
+      query: ["unread", "limit", "cursor"],
+      caller: "device",
+      handle: listNotifications(service),
+    },
+    {
+      name: "markRead",
+      methods: ["PUT"],
+      path: "notifications/{id}/read",
+      timeoutMs: 10_000,
+      caller: "device",
+      handle: markRead(service),
+    },
+    {
+      name: "deleteNotification",
+      methods: ["DELETE"],
+      path: "notifications/{id}",
+      timeoutMs: 10_000,
+      caller: "device",
+      handle: deleteNotification(service),
     },
     {
       name: "registerInstallation",
@@ -59,6 +88,14 @@ export function createRoutes(service: Service, limits: Limits): readonly Route[]
       timeoutMs: 10_000,
       caller: "sender",
       handle: eraseRecipient(service),
+    },
+    {
+      name: "getPushConfig",
+      methods: ["GET"],
+      path: "push-config",
+      timeoutMs: 5_000,
+      caller: "anyone",
+      handle: getPushConfig(pushConfig),
     },
     {
       name: "health",

@@ -5,6 +5,7 @@
 // callers; the day lets a read go straight to the one table that can hold the row.
 import { randomBytes } from "node:crypto";
 import * as z from "zod";
+import { MAX_TTL_SECONDS } from "./config.ts";
 
 const ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const MAX_CREATED_MS = 2 ** 48 - 1;
@@ -37,6 +38,12 @@ export function parseDayName(name: string): Day | undefined {
   return Number.isNaN(at) || toDayName(at / DAY_MS) !== name ? undefined : at / DAY_MS;
 }
 
+/** The days on which anything that lives now can expire; one more than the longest lifetime, since clocks differ. */
+export function toLivingDays(now: Date): { readonly first: Day; readonly last: Day } {
+  const first = toDay(now);
+  return { first, last: first + (MAX_TTL_SECONDS * 1000) / DAY_MS + 1 };
+}
+
 export function createNotificationId(
   createdAt: Date,
   expiresAt: Date,
@@ -63,4 +70,22 @@ export function toCreatedAt(id: NotificationId): Date {
   // 13 characters hold the 64 bits of day and time, and one more.
   for (const character of id.slice(0, 13)) bits = bits * 32n + BigInt(ALPHABET.indexOf(character));
   return new Date(MAX_CREATED_MS - Number((bits >> 1n) & BigInt(MAX_CREATED_MS)));
+}
+
+/**
+ * Where an ID stands among all others, whatever day they expire on: its 144 bits after the day, as text that sorts as
+ * they do, the newest first.
+ */
+export type Position = string & { readonly __brand: "Position" };
+
+export function toPosition(id: NotificationId): Position {
+  // Of its fourth character, the first bit is the day's.
+  return (ALPHABET.charAt(ALPHABET.indexOf(id.charAt(3)) % 16) + id.slice(4)) as Position;
+}
+
+/** The one ID of a day that stands there. */
+export function toIdAt(position: Position, day: Day): NotificationId {
+  const bits = day * 16 + ALPHABET.indexOf(position.charAt(0));
+  const start = [15, 10, 5, 0].map((shift) => ALPHABET.charAt((bits >> shift) % 32));
+  return NotificationId.parse(start.join("") + position.slice(1));
 }

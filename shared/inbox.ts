@@ -1,15 +1,16 @@
 // What a device does with its user's notifications. I/O through what is handed in.
 import type { Clock } from "./clock.ts";
-import { MAX_TTL_SECONDS } from "./config.ts";
-import type { Keyring } from "./crypto/keyring.ts";
-import { DAY_MS, type NotificationId, toDay, toExpiryDay } from "./id.ts";
+import { parseCursor, toCursor } from "./crypto/cursor.ts";
+import type { Keyring, RecipientKey } from "./crypto/keyring.ts";
+import { type NotificationId, toExpiryDay, toLivingDays } from "./id.ts";
+import { type Live, readPage } from "./inboxPages.ts";
 import { type Log, toCause } from "./log.ts";
-import type { UserId } from "./notification.ts";
+import type { ListQuery, UserId } from "./notification.ts";
 import { openPayload } from "./payload.ts";
 import type { Failure } from "./problem.ts";
 import { err, ok, type Result } from "./result.ts";
 import type { Secret } from "./secret.ts";
-import type { Store } from "./store/store.ts";
+import type { NotificationMarks, Store } from "./store/store.ts";
 
 interface Fetched {
   readonly id: NotificationId;
@@ -20,6 +21,19 @@ interface Fetched {
   readonly read: boolean;
 }
 
+interface Listed extends Omit<Fetched, "payload"> {
+  /** When it was fetched first. */
+  readonly fetchedAt?: Date;
+}
+
+interface ListedPage {
+  /** The newest first. */
+  readonly notifications: readonly Listed[];
+  /** For the next page; absent at the end. */
+  readonly cursor?: string;
+}
+
+/** A foreign, unknown, expired or deleted ID is `notification_unknown` alike. */
 export interface Inbox {
   /** A notification of this user that has not expired; the first time, the fetch is recorded. */
   readonly get: (
@@ -28,6 +42,22 @@ export interface Inbox {
     log: Log,
     signal: AbortSignal,
   ) => Promise<Result<Fetched, Failure>>;
+  /** Those of this user that have not expired; a page may hold fewer than asked for while there are more. */
+  readonly list: (
+    query: ListQuery,
+    userId: UserId,
+    log: Log,
+    signal: AbortSignal,
+  ) => Promise<Result<ListedPage, Failure>>;
+  /** Records that its user has read it; the first time stays. */
+  readonly markRead: (
+    id: NotificationId,
+    userId: UserId,
+    log: Log,
+    signal: AbortSignal,
+  ) => Promise<Result<undefined, Failure>>;
+  /** Erases the payload at once; what is not there is no failure. */
+  readonly delete: (id: NotificationId, userId: UserId, log: Log, signal: AbortSignal) => Promise<void>;
 }
 
 export interface InboxOptions {
@@ -37,19 +67,33 @@ export interface InboxOptions {
 }
 
 export function createInbox({ store, keyring, clock }: InboxOptions): Inbox {
+  const unknown = err({ reason: "notification_unknown" } as const);
+
+  /** Under whose key a row with this ID would stand; nothing where none can, and no storage is asked (R103). */
+  async function findRecipient(
+    id: NotificationId,
+    userId: UserId,
+    signal: AbortSignal,
+  ): Promise<RecipientKey | undefined> {
+    const day = toExpiryDay(id);
+    const { first, last } = toLivingDays(clock.latest());
+    if (day < first || day > last) return undefined;
+    return (await keyring.purposes(signal)).toRecipientKey(userId);
+  }
+
+  function isLive(marks: NotificationMarks): marks is Live {
+    const { gone, createdAt, expiresAt } = marks;
+    return (
+      gone === undefined && createdAt !== undefined && expiresAt !== undefined && expiresAt > clock.latest()
+    );
+  }
+
   return {
     get: async (id, userId, log, signal) => {
-      const unknown = err({ reason: "notification_unknown" } as const);
-      const now = clock.latest();
-      const day = toExpiryDay(id);
-      // Over, or later than anything could be: no row can stand there, and no storage is asked.
-      if (day < toDay(now) || day > toDay(now) + (MAX_TTL_SECONDS * 1000) / DAY_MS + 1) return unknown;
-      const recipientKey = (await keyring.purposes(signal)).toRecipientKey(userId);
-      const found = await store.readNotification(recipientKey, id, signal);
-      if (found === undefined) return unknown;
-      const { createdAt, expiresAt, readAt } = found.value;
-      if (expiresAt <= clock.latest()) return unknown;
-      const dayKey = await keyring.findDayKey(day, signal);
+      const recipientKey = await findRecipient(id, userId, signal);
+      const found = recipientKey && (await store.readNotification(recipientKey, id, signal));
+      if (found === undefined || !isLive(found.value)) return unknown;
+      const dayKey = await keyring.findDayKey(toExpiryDay(id), signal);
       const payload = dayKey && openPayload(dayKey, found.value);
       if (payload === undefined) {
         // Damaged, or moved here from elsewhere: never served.
@@ -57,12 +101,59 @@ export function createInbox({ store, keyring, clock }: InboxOptions): Inbox {
         return unknown;
       }
       // Whoever could be given the payload is given it, whether the mark can be made or not.
-      await store.markFetched(found, clock.now(), signal).catch((error: unknown) => {
+      const outcome = await store.markFetched(found, clock.now(), signal).catch((error: unknown) => {
         log.warn("fetch_not_marked", { notificationId: id, cause: toCause(error) });
       });
-      if (expiresAt <= clock.latest()) return unknown; // meanwhile
+      if (outcome === "gone" || !isLive(found.value)) return unknown; // deleted or expired meanwhile
       log.info("fetched", { notificationId: id });
+      const { createdAt, expiresAt, readAt } = found.value;
       return ok({ id, payload, createdAt, expiresAt, read: readAt !== undefined });
     },
+
+    list: async ({ unread, limit, cursor }, userId, log, signal) => {
+      const purposes = await keyring.purposes(signal);
+      const recipientKey = purposes.toRecipientKey(userId);
+      const list = [recipientKey, unread ? "unread" : "all"];
+      const after = cursor === undefined ? undefined : parseCursor(purposes.cursorsKey, list, cursor);
+      if (cursor !== undefined && after === undefined) return err({ reason: "cursor_invalid" });
+      const page = await readPage(
+        {
+          rows: store,
+          recipientKey,
+          days: toLivingDays(clock.latest()),
+          after,
+          limit,
+          isListed: (marks): marks is Live => isLive(marks) && !(unread && marks.readAt !== undefined),
+          onDamaged: (id) => log.error("row_damaged", { notificationId: id }),
+        },
+        signal,
+      );
+      log.info("listed", { notifications: page.notifications.length, isLast: page.next === undefined });
+      return ok({
+        notifications: page.notifications.map(toListed),
+        ...(page.next === undefined ? {} : { cursor: toCursor(purposes.cursorsKey, list, page.next) }),
+      });
+    },
+
+    markRead: async (id, userId, log, signal) => {
+      const recipientKey = await findRecipient(id, userId, signal);
+      const found = recipientKey && (await store.readMarks(recipientKey, id, signal));
+      if (found === undefined || !isLive(found.value)) return unknown;
+      if ((await store.markRead(found, clock.now(), signal)) === "gone") return unknown;
+      log.info("marked_read", { notificationId: id });
+      return ok(undefined);
+    },
+
+    delete: async (id, userId, log, signal) => {
+      const recipientKey = await findRecipient(id, userId, signal);
+      if (recipientKey === undefined) return;
+      await store.deleteNotification(recipientKey, id, signal);
+      log.info("deleted", { notificationId: id });
+    },
   };
+}
+
+function toListed({ id, createdAt, expiresAt, fetchedAt, readAt }: Live): Listed {
+  const read = readAt !== undefined;
+  return { id, createdAt, expiresAt, read, ...(fetchedAt === undefined ? {} : { fetchedAt }) };
 }

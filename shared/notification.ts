@@ -59,6 +59,21 @@ export const ReceiptsRequest = z.strictObject({ id: z.string(), to: Recipients }
 /** What eraseRecipient takes. */
 export const EraseRequest = z.strictObject({ to: Recipients });
 
+/** What listNotifications takes, as text: `limit` in decimal digits alone (R75). */
+export const ListQuery = z.strictObject({
+  unread: z
+    .enum(["true", "false"])
+    .default("false")
+    .transform((text) => text === "true"),
+  limit: z
+    .string()
+    .regex(/^(?:[1-9]\d?|100)$/)
+    .default("20")
+    .transform(Number),
+  cursor: z.string().optional(),
+});
+export type ListQuery = z.infer<typeof ListQuery>;
+
 /** The id that a device gives itself; it stands inside its user's partition. */
 export const InstallationId = z
   .string()

@@ -8,7 +8,7 @@ export type Failure =
   | JsonFailure // `detail` is written for the caller; it names members, never values
   | { readonly reason: "media_type_unsupported" | "content_encoding_unsupported" }
   | { readonly reason: "body_too_large" | "payload_too_large" | "body_too_slow" }
-  | { readonly reason: "query_invalid" | "installation_id_invalid" }
+  | { readonly reason: "query_invalid" | "cursor_invalid" | "installation_id_invalid" }
   | { readonly reason: "notification_unknown" }
   | { readonly reason: "platform_not_served" | "push_channel_refused" }
   | { readonly reason: "installations_exhausted" }
@@ -76,7 +76,8 @@ const problems = {
   body_too_large: { status: 413, title: "The request body is too large" },
   body_too_slow: { status: 408, title: "The request body did not arrive in time" },
   payload_too_large: { status: 413, title: "The payload is too large" },
-  query_invalid: { status: 400, title: "The query holds an unknown or repeated parameter" },
+  query_invalid: { status: 400, title: "The query holds an unknown, repeated or invalid parameter" },
+  cursor_invalid: { status: 400, title: "The cursor is not one of this list" },
   installation_id_invalid: { status: 400, title: "The installation id is not valid" },
   // Somebody else's notification is unknown too: its existence is not revealed (P2).
   notification_unknown: { status: 404, title: "No such notification" },

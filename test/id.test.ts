@@ -5,7 +5,17 @@ import { afterEach, describe, expect, test } from "vitest";
 import { createClock } from "../shared/clock.ts";
 import { createLocalKeyWrapper } from "../shared/crypto/kek.ts";
 import { createKeyring } from "../shared/crypto/keyring.ts";
-import { createNotificationId, DAY_MS, NotificationId, toDay, toDayName, toExpiryDay } from "../shared/id.ts";
+import {
+  createNotificationId,
+  DAY_MS,
+  NotificationId,
+  toDay,
+  toDayName,
+  toExpiryDay,
+  toIdAt,
+  toLivingDays,
+  toPosition,
+} from "../shared/id.ts";
 import { UserId } from "../shared/notification.ts";
 import { createHubSender } from "../shared/push/hub.ts";
 import { Secret } from "../shared/secret.ts";
@@ -111,6 +121,65 @@ test("of one expiry day, newer ones sort first", () => {
       expect(createNotificationId(newer, expires) < createNotificationId(older, expires)).toBe(true);
     }),
   );
+});
+
+describe("positions", () => {
+  const random = fc.uint8Array({ minLength: 12, maxLength: 12 });
+  const anyId = fc
+    .record({ created: upTo2058, expires: upTo2058, bytes: random })
+    .map(({ created, expires, bytes }) => createNotificationId(created, expires, () => bytes));
+
+  test("are the 144 bits after the day, and lead back to the ID", () => {
+    fc.assert(
+      fc.property(anyId, (id) => {
+        const position = toPosition(id);
+        expect(position).toMatch(/^[0-9A-F][0-9A-HJKMNP-TV-Z]{28}$/);
+        // The first of its 29 characters holds four bits.
+        expect(toBits(position).slice(1)).toBe(toBits(id).slice(16));
+        expect(toIdAt(position, toExpiryDay(id))).toBe(id);
+      }),
+    );
+  });
+
+  test("sort by creation time, the newest first, whatever days IDs expire on", () => {
+    fc.assert(
+      fc.property(upTo2058, upTo2058, upTo2058, upTo2058, (one, other, expires, otherExpires) => {
+        fc.pre(one.getTime() !== other.getTime());
+        const positions = [createNotificationId(one, expires), createNotificationId(other, otherExpires)].map(
+          toPosition,
+        );
+        const [first = "", second = ""] = positions;
+        expect(first < second).toBe(one > other);
+      }),
+    );
+  });
+
+  test("of one day sort as its rows do", () => {
+    fc.assert(
+      fc.property(upTo2058, upTo2058, upTo2058, random, random, (one, other, expires, a, b) => {
+        const first = createNotificationId(one, expires, () => a);
+        const second = createNotificationId(other, expires, () => b);
+        expect(toPosition(first) < toPosition(second)).toBe(first < second);
+        expect(toPosition(first) === toPosition(second)).toBe(first === second);
+      }),
+    );
+  });
+
+  test("stand on every day", () => {
+    fc.assert(
+      fc.property(anyId, fc.nat(2 ** 15 - 1), (id, day) => {
+        const there = toIdAt(toPosition(id), day);
+        expect(toExpiryDay(there)).toBe(day);
+        expect(toPosition(there)).toBe(toPosition(id));
+      }),
+    );
+  });
+});
+
+test("what lives can expire from today on, and a day longer than anything lives", () => {
+  const now = new Date("2026-05-01T23:59:59.999Z");
+  const { first, last } = toLivingDays(now);
+  expect([toDayName(first), toDayName(last)]).toEqual(["20260501", "20260530"]);
 });
 
 test("R76: 10,000 of one moment differ, each in about half of its 96 random bits", () => {

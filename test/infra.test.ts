@@ -289,6 +289,10 @@ test("what docs/deployment.md counts of table calls is what is called", async ()
   const fetchIt = () => api.as("ada", "GET", `/api/notifications/${String(sent.json()["id"])}`);
   await count(fetchIt, "the first fetch");
   await count(fetchIt, "a later fetch of the same");
+  const path = `/api/notifications/${String(sent.json()["id"])}`;
+  await count(() => api.as("ada", "GET", "/api/notifications"), "a page of the list");
+  await count(() => api.as("ada", "PUT", `${path}/read`), "marking one read");
+  await count(() => api.as("ada", "DELETE", path), "deleting one");
   api.hub.fail({ on: "send", answer: { status: 503 } });
   await count(() => send("ada"), "that the hub does not take (503), to take it back", 2);
   await count(() => api.call("GET", "/api/health"), "health, at most once in 10 s");
@@ -299,5 +303,5 @@ test("what docs/deployment.md counts of table calls is what is called", async ()
   await proxy.close();
 
   for (const [what, calls] of counted) expect({ what, calls: told.get(what) }).toEqual({ what, calls });
-  expect(counted.size).toBe(14);
+  expect(counted.size).toBe(17);
 });

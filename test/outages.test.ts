@@ -59,6 +59,9 @@ describe.each([
   test.concurrent.each<[string, () => Promise<Answered>]>([
     ["sendSecure", () => api.send({ to: "alice", payload: "secret" })],
     ["getNotification", async () => api.as("alice", "GET", `/api/notifications/${await aLiveId()}`)],
+    ["listNotifications", () => api.as("alice", "GET", "/api/notifications")],
+    ["markRead", async () => api.as("alice", "PUT", `/api/notifications/${await aLiveId()}/read`)],
+    ["deleteNotification", async () => api.as("alice", "DELETE", `/api/notifications/${await aLiveId()}`)],
     [
       "registerInstallation",
       () => api.as("alice", "PUT", "/api/installations/phone", { platform: "fcmv1", pushChannel: "t" }),
@@ -161,6 +164,35 @@ describe("a store that fails at one step", () => {
     expect(api.lines.some((line) => line.includes("fetch_not_marked"))).toBe(true);
   });
 
+  test("when one day of a list is read: a 503, never the other days alone", async () => {
+    await api.send({ to: "lister", payload: 1 });
+    let asked = 0;
+    proxy.decide = ({ path }) => {
+      if (!path.includes("notifications20")) return undefined;
+      asked++;
+      return asked === 20 ? { kind: "answer", status: 403, code: "No" } : undefined;
+    };
+    expectLater(await api.as("lister", "GET", "/api/notifications"), "store_unavailable");
+    expect(asked).toBeGreaterThanOrEqual(20);
+  });
+
+  test("R93: when the answer to a mark or a deletion is lost, it is made all the same, and answered so", async () => {
+    const sent = await api.send({ to: "alice", payload: 1 });
+    const path = `/api/notifications/${String(sent.json()["id"])}`;
+    const seen = new Set<unknown>();
+    proxy.decide = ({ method, path: asked, headers }) => {
+      const id = headers["x-ms-client-request-id"];
+      if (method === "GET" || !asked.includes("notifications20") || seen.has(id)) return undefined;
+      seen.add(id);
+      return { kind: "loseAnswer" };
+    };
+    expect((await api.as("alice", "PUT", `${path}/read`)).status).toBe(204);
+    expect((await api.as("alice", "GET", path)).json()).toMatchObject({ read: true });
+    expect((await api.as("alice", "DELETE", path)).status).toBe(204);
+    expect((await api.as("alice", "GET", path)).status).toBe(404);
+    expect(seen.size).toBe(3);
+  });
+
   test("R100: a payload that expires while it is fetched is not given", async () => {
     const sent = await api.send({ to: "alice", payload: "late", ttl: 60 });
     const path = `/api/notifications/${String(sent.json()["id"])}`;
@@ -174,6 +206,24 @@ describe("a store that fails at one step", () => {
     proxy.decide = () => undefined;
     expect((await api.as("alice", "GET", path)).status).toBe(200);
   });
+
+  test.each(["GET", "PUT"])(
+    "P5: one that is deleted between the read and the mark of a %s is not given, nor said to be marked",
+    async (method) => {
+      const sent = await api.send({ to: "alice", payload: "late" });
+      const path = `/api/notifications/${String(sent.json()["id"])}`;
+      let isDeleted = false;
+      proxy.decide = async (request) => {
+        if (isDeleted || !isMark(request)) return undefined;
+        isDeleted = true;
+        expect((await api.as("alice", "DELETE", path)).status).toBe(204);
+        return undefined;
+      };
+      const answer = await api.as("alice", method, method === "PUT" ? `${path}/read` : path);
+      expect(isDeleted).toBe(true);
+      expect(answer.status, answer.text).toBe(404);
+    },
+  );
 
   test("when one of a hundred rows is written: a 503, and none of the others can be fetched", async () => {
     const users = Array.from({ length: 100 }, (_, i) => `crowd-${i}`);

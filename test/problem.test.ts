@@ -19,6 +19,7 @@ const expected = {
   body_too_slow: [408, { reason: "body_too_slow" }],
   payload_too_large: [413, { reason: "payload_too_large" }],
   query_invalid: [400, { reason: "query_invalid" }],
+  cursor_invalid: [400, { reason: "cursor_invalid" }],
   installation_id_invalid: [400, { reason: "installation_id_invalid" }],
   notification_unknown: [404, { reason: "notification_unknown" }],
   platform_not_served: [422, { reason: "platform_not_served" }],

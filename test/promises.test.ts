@@ -1,5 +1,5 @@
 // The promises of the README, each tried against the built bundle under the local host, with real storage, tokens and
-// hub. P3 to P6 follow with the outbox and with the retention that they are about.
+// hub. P3 and P4 follow with the outbox; atRest.test.ts has P6 and the rest of P5.
 import { randomBytes } from "node:crypto";
 import { connect } from "node:net";
 import { TableClient, TableServiceClient } from "@azure/data-tables";
@@ -136,6 +136,46 @@ test("P2: a recipient named beside others shares nothing but the ID", async () =
   expect((await api.as("dave", "GET", path)).status).toBe(404);
 });
 
+test("P2: yours by construction: nobody else marks one read, and every unknown ID gives getNotification's 404", async () => {
+  const id = String((await api.send({ to: "alice", payload: "for alice alone" })).json()["id"]);
+  const deleted = String((await api.send({ to: "alice", payload: 1 })).json()["id"]);
+  await api.as("alice", "DELETE", `/api/notifications/${deleted}`);
+  const another = `${id.slice(0, -8)}${id.slice(-8) === "00000000" ? "00000001" : "00000000"}`;
+  const unknown = visible(await api.as("alice", "GET", `/api/notifications/${another}`));
+  expect(unknown).toMatchObject({ status: 404 });
+  for (const [user, tried] of [
+    ["mallory", id],
+    ["Alice", id],
+    ["alice", another],
+    ["alice", deleted],
+    ["alice", "0".repeat(32)],
+    ["alice", "x"],
+  ])
+    expect(
+      visible(await api.as(user ?? "", "PUT", `/api/notifications/${tried}/read`)),
+      `${user} ${tried}`,
+    ).toEqual(unknown);
+  expect((await api.as("alice", "GET", `/api/notifications/${id}`)).json()["read"]).toBe(false);
+});
+
+test("P5: gone is gone: what is deleted is given to nobody from that moment on, and its bytes are erased", async () => {
+  const user = `user-${randomBytes(8).toString("hex")}`;
+  const sent = await api.send({ to: user, payload: "x".repeat(200_000) });
+  const path = `/api/notifications/${String(sent.json()["id"])}`;
+  expect((await api.as(user, "GET", path)).status).toBe(200);
+  const before = await readRow(String(sent.json()["id"]));
+  expect(Object.keys(before)).toEqual(expect.arrayContaining(["sealed0", "sealed3", "chunks"]));
+
+  expect((await api.as(user, "DELETE", path)).status).toBe(204);
+  expect((await api.as(user, "GET", path)).status).toBe(404);
+  expect((await api.as(user, "PUT", `${path}/read`)).status).toBe(404);
+  expect((await api.as(user, "GET", "/api/notifications")).json()).toEqual({ notifications: [] });
+  const left = await readRow(String(sent.json()["id"]));
+  expect(left).toMatchObject({ gone: "deleted", fetchedAt: before["fetchedAt"] });
+  expect(Object.keys(left).filter((name) => /sealed|chunks/.test(name))).toEqual([]);
+  expect(Object.values(left).filter((value) => value instanceof Uint8Array)).toEqual([]);
+});
+
 const JSON_TYPE = { "content-type": "application/json" };
 
 test.each<{ what: string; headers?: Record<string, string>; body: string; status: number; reason: string }>([
@@ -234,17 +274,29 @@ test.each<{ what: string; headers?: Record<string, string>; body: string; status
   },
 );
 
-/** Over all days. */
-async function countNotifications(): Promise<number> {
+/** Payload rows over all days, as they lie in their tables. */
+async function readRows(): Promise<readonly Readonly<Record<string, unknown>>[]> {
   const storage = inject("storageConnectionString");
   const plain = { allowInsecureConnection: true };
   const names = TableServiceClient.fromConnectionString(storage, plain).listTables();
-  let rows = 0;
+  const rows: Record<string, unknown>[] = [];
   for await (const { name } of names)
     if (name?.startsWith(`${api.tablePrefix}notifications`) === true)
-      rows += (await Array.fromAsync(TableClient.fromConnectionString(storage, name, plain).listEntities()))
-        .length;
+      rows.push(
+        ...(await Array.fromAsync(TableClient.fromConnectionString(storage, name, plain).listEntities())),
+      );
   return rows;
+}
+
+async function countNotifications(): Promise<number> {
+  return (await readRows()).length;
+}
+
+/** Of a notification to one recipient. */
+async function readRow(id: string): Promise<Readonly<Record<string, unknown>>> {
+  const found = (await readRows()).find(({ rowKey }) => rowKey === id);
+  if (found === undefined) throw new Error("there is no such row");
+  return found;
 }
 
 let registeredEve: Promise<Answered> | undefined;

@@ -136,6 +136,10 @@ function toForwardedHeaders(call: HttpCall, invocationId: string): Record<string
   const grouped = [...Map.groupBy(passed, ([name]) => name.toLowerCase())];
   return {
     ...Object.fromEntries(grouped.map(([name, pairs]) => [name, toHeaderValue(pairs)])),
+    // Node frames no body of a DELETE by itself.
+    ...(isBodyless || call.headers["transfer-encoding"] === undefined
+      ? {}
+      : { "transfer-encoding": "chunked" }),
     // What a caller sends under these names does not count.
     host: call.url.host,
     [INVOCATION_ID]: invocationId,

@@ -50,6 +50,8 @@ export interface PurposeKeys {
   readonly toFingerprint: (request: string) => string;
   /** Seals push channels. */
   readonly channelSealingKey: KeyObject;
+  /** Vouches for the cursors of lists. */
+  readonly cursorsKey: KeyObject;
 }
 
 export type RecipientKey = string & { readonly __brand: "RecipientKey" };
@@ -184,6 +186,7 @@ function toPurposeKeys(root: KeyObject): PurposeKeys {
     toFingerprint: (request) => hmac(fingerprintsKey, request).digest("base64url"),
     toWireTopic: (topic) => hmac(topicsKey, topic).digest().subarray(0, 24).toString("base64url"),
     channelSealingKey: derive(root, "sealed push channels"),
+    cursorsKey: derive(root, "cursors"),
   };
 }
 

@@ -1,12 +1,13 @@
 // Rows of the day tables: sealed payloads with their marks, and what stands in their place once a payload is gone
 // (docs/storage.md).
 import type { RecipientKey } from "../crypto/keyring.ts";
-import { type Day, type NotificationId, toDayName, toExpiryDay } from "../id.ts";
+import { type Day, NotificationId, toDayName, toExpiryDay } from "../id.ts";
 import { Display, Urgency } from "../notification.ts";
 import { instant, isCurrent, markRow, RowDamagedError, bytes } from "./rows.ts";
 import {
   GONE,
   type Gone,
+  type MarkOutcome,
   type NotificationMarks,
   type NotificationRow,
   type NotificationRows,
@@ -34,7 +35,7 @@ export function createNotificationRows(tables: Tables): NotificationRows {
     signal: AbortSignal,
   ): Promise<"buried" | "missing"> {
     for (;;) {
-      const row = await tables.read(key, signal);
+      const row = await tables.read(key, signal, MARKS);
       if (row === undefined) return "missing";
       const values = toTombstone(row);
       if (values === undefined) return "buried";
@@ -74,10 +75,7 @@ export function createNotificationRows(tables: Tables): NotificationRows {
         [...MARKS, "PartitionKey", "RowKey"],
         signal,
       );
-      return rows.map((row) => ({
-        etag: row.etag,
-        value: toMarks(row, recipientKey, row.rowKey as NotificationId),
-      }));
+      return rows.map((row) => ({ etag: row.etag, value: toListedMarks(row, recipientKey) }));
     },
     markFetched: (read, at, signal) => addOnce(tables, read, "fetchedAt", at, signal),
     markRead: (read, at, signal) => addOnce(tables, read, "readAt", at, signal),
@@ -130,17 +128,22 @@ async function addOnce(
   name: "fetchedAt" | "readAt",
   at: Date,
   signal: AbortSignal,
-): Promise<void> {
-  if (value[name] !== undefined) return;
+): Promise<MarkOutcome> {
+  if (value[name] !== undefined) return "marked";
   const key = toNotificationKey(value.recipientKey, value.id);
   const added = { [name]: at };
-  if ((await tables.merge(key, added, etag, signal)) === "written") return;
+  if ((await tables.merge(key, added, etag, signal)) === "written") return "marked";
+  let gone: Gone | undefined;
   await markRow(
     tables,
     key,
-    ({ values }) => (name in values || toGone(values) === "erased" ? undefined : added),
+    ({ values }) => {
+      gone = toGone(values);
+      return name in values || gone === "erased" ? undefined : added;
+    },
     signal,
   );
+  return gone === undefined ? "marked" : "gone";
 }
 
 /** The ID names its table, the token the partition: a read is one point read. */
@@ -183,6 +186,17 @@ function toMarks({ values }: StoredRow, recipientKey: RecipientKey, id: Notifica
     ...timeOf("readAt"),
     ...(push === "failed" || push === "no-devices" ? { push } : {}),
   };
+}
+
+/** One damaged row does not keep a user from the others. */
+function toListedMarks(row: StoredRow, recipientKey: RecipientKey): NotificationMarks {
+  const id = row.rowKey as NotificationId;
+  try {
+    NotificationId.parse(id);
+    return toMarks(row, recipientKey, id);
+  } catch {
+    return { recipientKey, id, isDamaged: true };
+  }
 }
 
 function toNotification({ values }: StoredRow, marks: NotificationMarks): StoredNotification {

@@ -34,6 +34,8 @@ export interface NotificationMarks {
   readonly fetchedAt?: Date;
   readonly readAt?: Date;
   readonly push?: PushMark;
+  /** In a list: the row cannot be read, so that nothing but its ID is known. */
+  readonly isDamaged?: true;
 }
 
 export interface StoredNotification extends NotificationRow, NotificationMarks {
@@ -82,6 +84,9 @@ interface StoredDays {
 /** `changed`: somebody else was faster (or the row is gone); read again and decide anew. */
 export type WriteOutcome = "written" | "changed";
 
+/** `gone`: a tombstone was found to stand there meanwhile. A mark that stands already is not looked at again. */
+export type MarkOutcome = "marked" | "gone";
+
 /** Payload rows. An operation on a row that is not there changes nothing, but for the first. */
 export interface NotificationRows {
   /** One that stands already is left as it is, also a tombstone, but for one that was taken back. */
@@ -107,9 +112,17 @@ export interface NotificationRows {
     signal: AbortSignal,
   ) => Promise<readonly Versioned<NotificationMarks>[]>;
   /** Records the first fetch of what was read; a later one changes nothing. */
-  readonly markFetched: (read: Versioned<NotificationMarks>, at: Date, signal: AbortSignal) => Promise<void>;
+  readonly markFetched: (
+    read: Versioned<NotificationMarks>,
+    at: Date,
+    signal: AbortSignal,
+  ) => Promise<MarkOutcome>;
   /** Records that its user has read it; the first time stays. */
-  readonly markRead: (read: Versioned<NotificationMarks>, at: Date, signal: AbortSignal) => Promise<void>;
+  readonly markRead: (
+    read: Versioned<NotificationMarks>,
+    at: Date,
+    signal: AbortSignal,
+  ) => Promise<MarkOutcome>;
   readonly markPush: (
     recipientKey: RecipientKey,
     id: NotificationId,

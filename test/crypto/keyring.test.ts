@@ -366,6 +366,9 @@ describe("purpose keys", () => {
     expect(purposes.channelSealingKey.export().toString("hex")).toBe(
       "a10346c585b9754b72119060c011e9ce7026fb2933d56fa918736b81386e1ad0",
     );
+    expect(purposes.cursorsKey.export().toString("hex")).toBe(
+      "76d01a19fcf16ad8755ad83eabba72bd379d067d75fd7865d214200acc72881b",
+    );
   });
 
   test("have the forms that rows, tags and headers take", async () => {

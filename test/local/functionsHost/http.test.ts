@@ -185,14 +185,17 @@ describe.each([
     expect(answer).toMatch(/^HTTP\/1.1 404 /);
   });
 
-  test(`a chunked body arrives ${streams ? "whole" : "as no body"}`, async () => {
-    const answer = await sendRaw(
-      host.url,
-      "POST /api/echo HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n" +
-        "5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n",
-    );
-    expect(answer).toContain(streams ? `"body":"hello world"` : `"body":""`);
-  });
+  test.each(["POST", "DELETE"])(
+    `a chunked body of a %s arrives ${streams ? "whole" : "as no body"}`,
+    async (method) => {
+      const answer = await sendRaw(
+        host.url,
+        `${method} /api/echo HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n` +
+          "5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n",
+      );
+      expect(answer).toContain(streams ? `"body":"hello world"` : `"body":""`);
+    },
+  );
 
   test("a body of a GET request is dropped", async () => {
     const answer = await sendRaw(

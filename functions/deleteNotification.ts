@@ -1,0 +1,14 @@
+// deleteNotification: a device deletes one of its user's, whose payload is erased at once.
+import { NotificationId } from "../shared/id.ts";
+import type { UserId } from "../shared/notification.ts";
+import type { Service } from "../shared/service.ts";
+import { answerNothing, type Call, type Handled } from "./handler.ts";
+
+export function deleteNotification(service: Service): (call: Call, userId: UserId) => Handled {
+  return async ({ request, log, signal }, userId) => {
+    const id = NotificationId.safeParse(request.params["id"]);
+    // What cannot be an ID is as gone as one that nobody has.
+    if (id.success) await service.delete(id.data, userId, log, signal);
+    return answerNothing();
+  };
+}

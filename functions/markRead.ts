@@ -1,0 +1,16 @@
+// markRead: a device says that its user has read one. A body has no meaning, and is left unread: Node throws away what
+// nobody began to read, and only what somebody began and left would keep the host's connection from later requests.
+import { NotificationId } from "../shared/id.ts";
+import type { UserId } from "../shared/notification.ts";
+import { err } from "../shared/result.ts";
+import type { Service } from "../shared/service.ts";
+import { answerNothing, type Call, type Handled } from "./handler.ts";
+
+export function markRead(service: Service): (call: Call, userId: UserId) => Handled {
+  return async ({ request, log, signal }, userId) => {
+    const id = NotificationId.safeParse(request.params["id"]);
+    if (!id.success) return err({ reason: "notification_unknown" });
+    const marked = await service.markRead(id.data, userId, log, signal);
+    return marked.ok ? answerNothing() : marked;
+  };
+}

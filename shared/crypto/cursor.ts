@@ -1,0 +1,29 @@
+// Cursors: where the next page of a list begins, with a keyed hash (HMAC-SHA-256) that binds it to whom and what it
+// was made for. Nothing of them is stored. No I/O.
+import { createHmac, type KeyObject, timingSafeEqual } from "node:crypto";
+import type { Position } from "../id.ts";
+import { toContext } from "./seal.ts";
+
+/** `context` is whose list it is, and of what; none of it may hold NUL. */
+export function toCursor(key: KeyObject, context: readonly string[], position: Position): string {
+  return position + toTag(key, context, position);
+}
+
+/** The position in a cursor; nothing where it was made for another list, or not by us. */
+export function parseCursor(
+  key: KeyObject,
+  context: readonly string[],
+  cursor: string,
+): Position | undefined {
+  const [, position, tag = ""] = /^([0-9A-F][0-9A-HJKMNP-TV-Z]{28})([\w-]{43})$/.exec(cursor) ?? [];
+  if (position === undefined) return undefined;
+  const expected = toTag(key, context, position);
+  // As text: of base64url, several would be the same bytes.
+  return timingSafeEqual(Buffer.from(tag), Buffer.from(expected)) ? (position as Position) : undefined;
+}
+
+function toTag(key: KeyObject, context: readonly string[], position: string): string {
+  return createHmac("sha256", key)
+    .update(toContext(...context, position))
+    .digest("base64url");
+}
