@@ -75,7 +75,7 @@ export function createRedeliver(options: RedeliveryOptions): Redeliver {
         MAX_ROWS,
         signal,
       );
-      const next = Math.min(...soon.map(({ value }) => value?.dueAt?.getTime() ?? Infinity));
+      const next = Math.min(...soon.map(({ dueAt }) => dueAt?.getTime() ?? Infinity));
       if (lingerLeftMs() <= 0 || next === Infinity) break;
       const waitMs = Math.min(
         Math.max(next - clock.now().getTime(), MIN_PAUSE_MS),

@@ -160,7 +160,13 @@ const OutboxValues = z.object({
 });
 
 function toListed(row: StoredRow): ListedOutboxRow {
-  return { key: row.rowKey as OutboxKey, etag: row.etag, value: toOutboxRow(row) };
+  const dueAt = row.values["dueAt"];
+  return {
+    key: row.rowKey as OutboxKey,
+    etag: row.etag,
+    value: toOutboxRow(row),
+    ...(dueAt instanceof Date ? { dueAt } : {}),
+  };
 }
 
 /** A row that this code cannot read, damaged or of another version, has no value. */

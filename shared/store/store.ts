@@ -259,6 +259,7 @@ export type DeadReason = (typeof DEAD_REASONS)[number];
 export interface ListedOutboxRow {
   readonly key: OutboxKey;
   readonly etag: string;
+  readonly dueAt?: Date;
   readonly value: OutboxRow | undefined;
 }
 
