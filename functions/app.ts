@@ -47,7 +47,7 @@ export function createApp(config: Config, clock: Clock, log: Log, sleep: Sleep):
     sleep,
   });
   return {
-    routes: createRoutes(service, limits, {}), // no Web Push yet, so no key of it
+    routes: createRoutes(service, config, {}), // no Web Push yet, so no key of it
     timers: [
       redeliverPushes(config.schedules.redeliverPushes, service.redeliver),
       dropExpired(config.schedules.dropExpired, createDropExpired({ store, keyring, clock })),

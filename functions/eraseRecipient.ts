@@ -2,6 +2,7 @@
 import { EraseRequest } from "../shared/notification.ts";
 import type { Service } from "../shared/service.ts";
 import { readJson, SMALL_BODY_BYTES } from "./body.ts";
+import type { Description } from "./description.ts";
 import { parseBody } from "./fault.ts";
 import { answerNothing, type Call, type Handled } from "./handler.ts";
 
@@ -13,5 +14,17 @@ export function eraseRecipient(service: Service): (call: Call) => Handled {
     if (!parsed.ok) return parsed;
     await service.eraseRecipients(parsed.value.to, log, signal);
     return answerNothing(202);
+  };
+}
+
+export function describeEraseRecipient(): Description {
+  return {
+    summary: "Forget a user",
+    description:
+      "Erases what stands for these users when it is called: notifications, installations, and what is still to be " +
+      "pushed to them. What is made later stays. Calling it again does no harm.",
+    body: { schema: EraseRequest, examples: { oneUser: { to: "alice" } } },
+    answers: { 202: { description: "It will be done, whatever fails meanwhile." } },
+    problems: ["store_unavailable", "keys_unavailable"],
   };
 }

@@ -33,6 +33,7 @@ function toWords(issue: z.core.$ZodIssue): string {
       return `must be one of ${issue.values.join(", ")}`;
     case "custom":
     case "invalid_format":
+    case "invalid_union":
       return issue.message;
     default:
       return "is not valid";

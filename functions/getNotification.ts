@@ -3,6 +3,8 @@ import { NotificationId } from "../shared/id.ts";
 import type { UserId } from "../shared/notification.ts";
 import { err } from "../shared/result.ts";
 import type { Service } from "../shared/service.ts";
+import { type Answers, answers } from "./answers.ts";
+import type { Description } from "./description.ts";
 import { answerJsonText, type Call, type Handled } from "./handler.ts";
 
 export function getNotification(service: Service): (call: Call, userId: UserId) => Handled {
@@ -17,8 +19,34 @@ export function getNotification(service: Service): (call: Call, userId: UserId) 
       createdAt: createdAt.toISOString(),
       expiresAt: expiresAt.toISOString(),
       read,
-    });
+    } satisfies Omit<Answers["Notification"], "id" | "payload">);
     // The payload's own text, not what a parser and a writer would make of it: numbers stay as they were given.
     return answerJsonText(200, `{"id":"${id.data}","payload":${payload.reveal()},${rest.slice(1)}`);
+  };
+}
+
+export function describeGetNotification(): Description {
+  return {
+    summary: "Fetch a notification",
+    description:
+      "A device fetches the payload whose ID it was told. The first fetch is recorded. " +
+      "An ID that is unknown, expired or somebody else's gives the same answer.",
+    parameters: {
+      id: { in: "path", description: "As the push brought it.", schema: NotificationId },
+    },
+    answers: {
+      200: {
+        description: "The notification.",
+        schema: answers().Notification,
+        example: {
+          id: "0N9DZXE61WXQHCZ2TVW7RBD5NK1FH8A4",
+          payload: { balance: 12.5 },
+          createdAt: "2026-11-25T08:30:00.000Z",
+          expiresAt: "2026-12-02T08:30:00.000Z",
+          read: false,
+        },
+      },
+    },
+    problems: ["notification_unknown", "store_unavailable", "keys_unavailable"],
   };
 }

@@ -1,4 +1,6 @@
 // getPushConfig: what a browser needs to subscribe (`pushManager.subscribe`).
+import { type Answers, answers } from "./answers.ts";
+import type { Description } from "./description.ts";
 import { answerJson, type Call, type Handled } from "./handler.ts";
 
 export interface PushConfig {
@@ -7,5 +9,23 @@ export interface PushConfig {
 }
 
 export function getPushConfig(config: PushConfig): (call: Call) => Handled {
-  return () => Promise.resolve(answerJson(200, config));
+  return () => Promise.resolve(answerJson(200, config satisfies Answers["PushConfig"]));
+}
+
+export function describeGetPushConfig(): Description {
+  return {
+    summary: "What a browser needs to subscribe",
+    description: "For `pushManager.subscribe`.",
+    answers: {
+      200: {
+        description: "Without a member while Web Push is not served.",
+        schema: answers().PushConfig,
+        example: {
+          vapidPublicKey:
+            "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4",
+        },
+      },
+    },
+    problems: [],
+  };
 }

@@ -1,7 +1,9 @@
 // getReceipts: a sender asks what became of a notification. User ids stay out of URLs, and so out of request logs.
 import { ReceiptsRequest } from "../shared/notification.ts";
 import type { Service } from "../shared/service.ts";
+import { type Answers, answers } from "./answers.ts";
 import { readJson, SMALL_BODY_BYTES } from "./body.ts";
+import type { Description } from "./description.ts";
 import { parseBody } from "./fault.ts";
 import { answerJson, type Call, type Handled } from "./handler.ts";
 
@@ -21,6 +23,31 @@ export function getReceipts(service: Service): (call: Call) => Handled {
         ...(fetchedAt === undefined ? {} : { fetchedAt: fetchedAt.toISOString() }),
         ...(readAt === undefined ? {} : { readAt: readAt.toISOString() }),
       })),
-    });
+    } satisfies Answers["Receipts"]);
+  };
+}
+
+export function describeGetReceipts(): Description {
+  const id = "0N9DZXE61WXQHCZ2TVW7RBD5NK1FH8A4";
+  return {
+    summary: "What became of a notification",
+    description:
+      "For each user whether the notification was pushed, fetched and read. User ids are in the body, so that no " +
+      "request log holds them.",
+    body: { schema: ReceiptsRequest, examples: { twoUsers: { id, to: ["alice", "bob"] } } },
+    answers: {
+      200: {
+        description: "A receipt for each user; of repeated ones one.",
+        schema: answers().Receipts,
+        example: {
+          id,
+          receipts: [
+            { to: "alice", push: "accepted", fetchedAt: "2026-11-25T08:30:05.000Z" },
+            { to: "bob", push: "no-devices" },
+          ],
+        },
+      },
+    },
+    problems: ["store_unavailable", "keys_unavailable"],
   };
 }

@@ -9,6 +9,7 @@ import { UserId } from "../shared/notification.ts";
 import { type Answer, type Failure, toProblem } from "../shared/problem.ts";
 import { err, ok, type Result } from "../shared/result.ts";
 import { Secret } from "../shared/secret.ts";
+import type { Description } from "./description.ts";
 
 /** One call, as a handler sees it. */
 export interface Call {
@@ -37,6 +38,8 @@ export type Route = Access & {
   readonly timeoutMs: number;
   /** The query parameters that the route knows. */
   readonly query?: readonly string[];
+  /** For the API's document, which is made at its first call. */
+  readonly describe: () => Description;
 };
 
 export interface HandlerOptions {

@@ -1,11 +1,24 @@
 // health: whether the service can work now. Tells nothing but that; the reason goes to the log.
 import { err } from "../shared/result.ts";
 import type { Service } from "../shared/service.ts";
+import { type Answers, answers } from "./answers.ts";
+import type { Description } from "./description.ts";
 import { answerJson, type Call, type Handled } from "./handler.ts";
 
 export function health(service: Service): (call: Call) => Handled {
   return async ({ log, signal }) =>
     (await service.isHealthy(log, signal))
-      ? answerJson(200, { status: "ok" })
+      ? answerJson(200, { status: "ok" } satisfies Answers["Health"])
       : err({ reason: "unhealthy", retryAfterSeconds: 10 });
+}
+
+export function describeHealth(): Description {
+  return {
+    summary: "Whether the service can work now",
+    description: "Whether the store and the keys can be reached; they are asked at most every ten seconds.",
+    answers: {
+      200: { description: "It can.", schema: answers().Health, example: { status: "ok" } },
+    },
+    problems: ["unhealthy"],
+  };
 }

@@ -4,6 +4,7 @@ import { NotificationId } from "../shared/id.ts";
 import type { UserId } from "../shared/notification.ts";
 import { err } from "../shared/result.ts";
 import type { Service } from "../shared/service.ts";
+import type { Description } from "./description.ts";
 import { answerNothing, type Call, type Handled } from "./handler.ts";
 
 export function markRead(service: Service): (call: Call, userId: UserId) => Handled {
@@ -12,5 +13,16 @@ export function markRead(service: Service): (call: Call, userId: UserId) => Hand
     if (!id.success) return err({ reason: "notification_unknown" });
     const marked = await service.markRead(id.data, userId, log, signal);
     return marked.ok ? answerNothing() : marked;
+  };
+}
+
+export function describeMarkRead(): Description {
+  return {
+    summary: "Mark a notification read",
+    description:
+      "A device says that its user has read it. Doing it again changes nothing. A body is ignored.",
+    parameters: { id: { in: "path", description: "As the push brought it.", schema: NotificationId } },
+    answers: { 204: { description: "It is read." } },
+    problems: ["notification_unknown", "store_unavailable", "keys_unavailable"],
   };
 }

@@ -1,8 +1,11 @@
 // registerInstallation: a device says where its user's pushes may go.
+import type { Limits } from "../shared/config.ts";
 import { InstallationId, InstallationRequest, type UserId } from "../shared/notification.ts";
 import { err } from "../shared/result.ts";
 import type { Service } from "../shared/service.ts";
+import { type Answers, answers } from "./answers.ts";
 import { readJson, SMALL_BODY_BYTES } from "./body.ts";
+import type { Description } from "./description.ts";
 import { parseBody } from "./fault.ts";
 import { answerJson, type Call, type Handled } from "./handler.ts";
 
@@ -21,6 +24,64 @@ export function registerInstallation(service: Service): (call: Call, userId: Use
     return answerJson(isPending ? 202 : settled, {
       installationId: installationId.data,
       expiresAt: expiresAt.toISOString(),
-    });
+    } satisfies Answers["Installation"]);
+  };
+}
+
+export function describeRegisterInstallation({ maxInstallations, installationTtlDays }: Limits): Description {
+  const example = { installationId: "phone-1", expiresAt: "2027-02-23T08:30:00.000Z" };
+  return {
+    summary: "Register a device, or renew its registration",
+    description:
+      "A device says where its user's pushes may go. A push channel serves one user and one installation: whoever " +
+      `registers it last has it. Here a user has at most ${maxInstallations} installations, and one that is not ` +
+      `renewed for ${installationTtlDays} days gets nothing more.`,
+    parameters: {
+      installationId: {
+        in: "path",
+        description: "Chosen by the device, and kept.",
+        schema: InstallationId,
+        example: "phone-1",
+      },
+    },
+    body: {
+      schema: InstallationRequest,
+      examples: {
+        apple: {
+          platform: "apns",
+          pushChannel: "00fcc13cb686823faa5f0ad8c4d1bd3a4be8fb0e8d9d1d3d3bd1a37bfe5d3dcf",
+        },
+        android: { platform: "fcmv1", pushChannel: "bk3RNwTe3H0:CI2k_HHwgIpoDKCIZvvDMExUdFQ3P1" },
+        windows: {
+          platform: "wns",
+          pushChannel: "https://db5p.notify.windows.com/?token=AwYAAAD8sfbDrL9h7mN",
+        },
+        browser: {
+          platform: "browser",
+          pushChannel: {
+            endpoint: "https://push.example.net/push/JzLQ3raZJfFBR0aqvOMsLrt54w4rJUsV",
+            p256dh: "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4",
+            auth: "BTBZMqHH6r4Tts7J_aSIgg",
+          },
+        },
+      },
+    },
+    answers: {
+      200: { description: "Renewed.", schema: answers().Installation, example },
+      201: { description: "New.", schema: answers().Installation, example },
+      202: {
+        description: "Kept, new or renewed: the hub cannot be reached now, and is told later.",
+        schema: answers().Installation,
+        example,
+      },
+    },
+    problems: [
+      "installation_id_invalid",
+      "platform_not_served",
+      "push_channel_refused",
+      "installations_exhausted",
+      "store_unavailable",
+      "keys_unavailable",
+    ],
   };
 }

@@ -2,6 +2,7 @@
 import { InstallationId, type UserId } from "../shared/notification.ts";
 import { err } from "../shared/result.ts";
 import type { Service } from "../shared/service.ts";
+import type { Description } from "./description.ts";
 import { answerNothing, type Call, type Handled } from "./handler.ts";
 
 export function removeInstallation(service: Service): (call: Call, userId: UserId) => Handled {
@@ -10,5 +11,22 @@ export function removeInstallation(service: Service): (call: Call, userId: UserI
     if (!installationId.success) return err({ reason: "installation_id_invalid" });
     await service.remove(userId, installationId.data, log, signal);
     return answerNothing();
+  };
+}
+
+export function describeRemoveInstallation(): Description {
+  return {
+    summary: "Remove a device",
+    description: "A device signs off. Removing what is not there succeeds too.",
+    parameters: {
+      installationId: {
+        in: "path",
+        description: "As it was registered.",
+        schema: InstallationId,
+        example: "phone-1",
+      },
+    },
+    answers: { 204: { description: "It is gone; the hub follows, later where it cannot be reached now." } },
+    problems: ["installation_id_invalid", "store_unavailable", "keys_unavailable"],
   };
 }

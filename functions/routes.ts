@@ -1,21 +1,28 @@
 // The route table: every HTTP function, who may call it, and how long it may take. Start reading here.
-import type { Limits } from "../shared/config.ts";
+import type { Config } from "../shared/config.ts";
 import type { Service } from "../shared/service.ts";
-import { deleteNotification } from "./deleteNotification.ts";
-import { eraseRecipient } from "./eraseRecipient.ts";
-import { getNotification } from "./getNotification.ts";
-import { getPushConfig, type PushConfig } from "./getPushConfig.ts";
-import { getReceipts } from "./getReceipts.ts";
+import { deleteNotification, describeDeleteNotification } from "./deleteNotification.ts";
+import { describeEraseRecipient, eraseRecipient } from "./eraseRecipient.ts";
+import { describeGetNotification, getNotification } from "./getNotification.ts";
+import { describeGetOpenApi, getOpenApi } from "./getOpenApi.ts";
+import { describeGetPushConfig, getPushConfig, type PushConfig } from "./getPushConfig.ts";
+import { describeGetReceipts, getReceipts } from "./getReceipts.ts";
 import type { Route } from "./handler.ts";
-import { health } from "./health.ts";
-import { listNotifications } from "./listNotifications.ts";
-import { markRead } from "./markRead.ts";
-import { registerInstallation } from "./registerInstallation.ts";
-import { removeInstallation } from "./removeInstallation.ts";
-import { sendSecure } from "./sendSecure.ts";
+import { describeHealth, health } from "./health.ts";
+import { describeListNotifications, listNotifications } from "./listNotifications.ts";
+import { describeMarkRead, markRead } from "./markRead.ts";
+import { toOpenApi } from "./openApi.ts";
+import { describeRegisterInstallation, registerInstallation } from "./registerInstallation.ts";
+import { describeRemoveInstallation, removeInstallation } from "./removeInstallation.ts";
+import { describeSendSecure, sendSecure } from "./sendSecure.ts";
 
-export function createRoutes(service: Service, limits: Limits, pushConfig: PushConfig): readonly Route[] {
-  return [
+export function createRoutes(
+  service: Service,
+  config: Pick<Config, "limits" | "prompt" | "senders" | "tokens">,
+  pushConfig: PushConfig,
+): readonly Route[] {
+  const { limits, prompt } = config;
+  const routes: readonly Route[] = [
     {
       name: "sendSecure",
       methods: ["POST"],
@@ -23,6 +30,7 @@ export function createRoutes(service: Service, limits: Limits, pushConfig: PushC
       timeoutMs: 10_000,
       caller: "sender",
       handle: sendSecure(service, limits.maxPayloadBytes),
+      describe: () => describeSendSecure(limits, prompt),
     },
     {
       name: "getNotification",
@@ -31,6 +39,7 @@ export function createRoutes(service: Service, limits: Limits, pushConfig: PushC
       timeoutMs: 5_000,
       caller: "device",
       handle: getNotification(service),
+      describe: describeGetNotification,
     },
     {
       name: "listNotifications",
@@ -40,6 +49,7 @@ export function createRoutes(service: Service, limits: Limits, pushConfig: PushC
       query: ["unread", "limit", "cursor"],
       caller: "device",
       handle: listNotifications(service),
+      describe: describeListNotifications,
     },
     {
       name: "markRead",
@@ -48,6 +58,7 @@ export function createRoutes(service: Service, limits: Limits, pushConfig: PushC
       timeoutMs: 10_000,
       caller: "device",
       handle: markRead(service),
+      describe: describeMarkRead,
     },
     {
       name: "deleteNotification",
@@ -56,6 +67,7 @@ export function createRoutes(service: Service, limits: Limits, pushConfig: PushC
       timeoutMs: 10_000,
       caller: "device",
       handle: deleteNotification(service),
+      describe: describeDeleteNotification,
     },
     {
       name: "registerInstallation",
@@ -64,6 +76,7 @@ export function createRoutes(service: Service, limits: Limits, pushConfig: PushC
       timeoutMs: 10_000,
       caller: "device",
       handle: registerInstallation(service),
+      describe: () => describeRegisterInstallation(limits),
     },
     {
       name: "removeInstallation",
@@ -72,6 +85,7 @@ export function createRoutes(service: Service, limits: Limits, pushConfig: PushC
       timeoutMs: 10_000,
       caller: "device",
       handle: removeInstallation(service),
+      describe: describeRemoveInstallation,
     },
     {
       name: "getReceipts",
@@ -80,6 +94,7 @@ export function createRoutes(service: Service, limits: Limits, pushConfig: PushC
       timeoutMs: 10_000,
       caller: "sender",
       handle: getReceipts(service),
+      describe: describeGetReceipts,
     },
     {
       name: "eraseRecipient",
@@ -88,6 +103,7 @@ export function createRoutes(service: Service, limits: Limits, pushConfig: PushC
       timeoutMs: 10_000,
       caller: "sender",
       handle: eraseRecipient(service),
+      describe: describeEraseRecipient,
     },
     {
       name: "getPushConfig",
@@ -96,6 +112,7 @@ export function createRoutes(service: Service, limits: Limits, pushConfig: PushC
       timeoutMs: 5_000,
       caller: "anyone",
       handle: getPushConfig(pushConfig),
+      describe: describeGetPushConfig,
     },
     {
       name: "health",
@@ -104,6 +121,17 @@ export function createRoutes(service: Service, limits: Limits, pushConfig: PushC
       timeoutMs: 5_000,
       caller: "anyone",
       handle: health(service),
+      describe: describeHealth,
+    },
+    {
+      name: "getOpenApi",
+      methods: ["GET"],
+      path: "openapi.json",
+      timeoutMs: 5_000,
+      caller: "anyone",
+      handle: getOpenApi(() => toOpenApi(routes, config)),
+      describe: describeGetOpenApi,
     },
   ];
+  return routes;
 }

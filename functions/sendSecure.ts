@@ -1,16 +1,29 @@
 // sendSecure: a back end hands a notification in.
 import type { HttpRequest } from "@azure/functions";
-import { SendRequest } from "../shared/notification.ts";
+import * as z from "zod";
+import type { Limits, Prompt } from "../shared/config.ts";
+import { MAX_WRITTEN_BYTES, SendRequest } from "../shared/notification.ts";
 import type { Failure } from "../shared/problem.ts";
 import { err, ok, type Result } from "../shared/result.ts";
 import { Secret } from "../shared/secret.ts";
 import type { Service } from "../shared/service.ts";
+import { type Answers, answers } from "./answers.ts";
 import { readJson } from "./body.ts";
+import type { Description } from "./description.ts";
 import { parseBody } from "./fault.ts";
 import { answerJson, type Call, type Handled } from "./handler.ts";
 
 /** What a body may have beside the payload: recipients, names, white space. */
 const ENVELOPE_BYTES = 64 * 1024;
+
+/**
+ * With or without the quotes of a structured field (draft-ietf-httpapi-idempotency-key-header §2.1, R77). Two header
+ * lines arrive joined by a comma, which none may hold; a quote that is not the field's own would make two keys of one.
+ */
+const IdempotencyKey = z
+  .string()
+  .regex(/^(?:[!#-+\--~]{1,255}|"[!#-+\--~]{1,255}")$/)
+  .transform((text) => text.replaceAll('"', ""));
 
 export function sendSecure(
   service: Service,
@@ -38,21 +51,96 @@ export function sendSecure(
     const { id, createdAt, expiresAt, push } = sent.value;
     return answerJson(
       push === "pending" ? 202 : 201,
-      { id, createdAt: createdAt.toISOString(), expiresAt: expiresAt.toISOString(), push },
+      {
+        id,
+        createdAt: createdAt.toISOString(),
+        expiresAt: expiresAt.toISOString(),
+        push,
+      } satisfies Answers["Sent"],
       { location: `/api/notifications/${id}` },
     );
   };
 }
 
-/**
- * The Idempotency-Key, with or without the quotes of a structured field (draft-ietf-httpapi-idempotency-key-header §2.1,
- * R77). Two header lines arrive joined by a comma, which none may hold.
- */
 function parseIdempotencyKey({ headers }: HttpRequest): Result<string | undefined, Failure> {
   const text = headers.get("idempotency-key");
   if (text === null) return ok(undefined);
-  const [, quoted] = /^"(.*)"$/.exec(text) ?? [];
-  const key = quoted ?? text;
-  // Visible ASCII, but for the comma; a quote that is not the field's own would make two keys of one.
-  return /^[\x21\x23-\x2b\x2d-\x7e]{1,255}$/.test(key) ? ok(key) : err({ reason: "idempotency_key_invalid" });
+  const key = IdempotencyKey.safeParse(text);
+  return key.success ? ok(key.data) : err({ reason: "idempotency_key_invalid" });
+}
+
+export function describeSendSecure(
+  { maxPayloadBytes, defaultTtlSeconds, requireIdempotencyKey }: Limits,
+  { defaultDisplay }: Prompt,
+): Description {
+  const sent = {
+    id: "0N9DZXE61WXQHCZ2TVW7RBD5NK1FH8A4",
+    createdAt: "2026-11-25T08:30:00.000Z",
+    expiresAt: "2026-12-02T08:30:00.000Z",
+  };
+  const headers = {
+    Location: {
+      description: "Where a recipient's device fetches it.",
+      schema: z.string().regex(/^\/api\/notifications\/[0-9A-Z]{32}$/),
+    },
+  };
+  return {
+    summary: "Send a notification",
+    description:
+      "Seals and stores the payload for every recipient, and pushes its ID, and nothing else, to their devices. " +
+      `Here a payload has at most ${maxPayloadBytes} bytes of UTF-8, as the body's source text has it, and the ` +
+      `payload times the recipients at most ${MAX_WRITTEN_BYTES}; without a \`ttl\` it lives for ` +
+      `${defaultTtlSeconds} seconds, and without a \`display\` it is \`${defaultDisplay}\`. ` +
+      "A deployment may take user ids of one form alone. " +
+      "A 503 promises nothing: send again after `Retry-After`, and with the same `Idempotency-Key` if it is to be one " +
+      "notification.",
+    parameters: {
+      "Idempotency-Key": {
+        in: "header",
+        description:
+          "Any number of equal requests with one key make one notification; the key is remembered for a day. 1 to 255 " +
+          "visible ASCII characters without comma and quote, bare or in quotes.",
+        schema: IdempotencyKey,
+        isRequired: requireIdempotencyKey,
+        example: "0f8fad5b-d9cb-469f-a165-70867728950e",
+      },
+    },
+    body: {
+      schema: SendRequest,
+      examples: {
+        oneUser: { to: "alice", payload: { balance: 12.5 } },
+        allMembers: {
+          to: ["alice", "bob"],
+          payload: "Your code is 123 456.",
+          ttl: 300,
+          urgency: "high",
+          topic: "code",
+          display: "alert",
+        },
+      },
+    },
+    answers: {
+      201: {
+        description: `Stored for every recipient, and pushed as \`push\` says; never \`pending\`.`,
+        schema: answers().Sent,
+        example: { ...sent, push: "accepted" },
+        headers,
+      },
+      202: {
+        description: "Stored for every recipient; `push` is `pending`: what could not be pushed yet will be.",
+        schema: answers().Sent,
+        example: { ...sent, push: "pending" },
+        headers,
+      },
+    },
+    problems: [
+      "payload_too_large",
+      "idempotency_key_invalid",
+      ...(requireIdempotencyKey ? (["idempotency_key_missing"] as const) : []),
+      "idempotency_key_reused",
+      "request_in_progress",
+      "store_unavailable",
+      "keys_unavailable",
+    ],
+  };
 }

@@ -21,7 +21,7 @@ export async function bundle(entry: string, directory: string): Promise<Metafile
     keepNames: true, // class names of library errors stay what they are
     legalComments: "none", // the notices of what is bundled go into the package, not into the code
     external: ["@azure/functions-core"], // supplied by the Functions worker; it is no npm package
-    alias: { open: join(root, "local/noBrowser.ts") },
+    alias: { open: join(root, "local/noBrowser.ts"), semver: join(root, "local/newNode.ts") },
     banner: {
       // @azure/functions is CommonJS and calls require() for Node's own modules.
       js: `import { createRequire } from "node:module"; const require = createRequire(import.meta.url);`,

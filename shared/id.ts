@@ -15,6 +15,11 @@ export const DAY_MS = 86_400_000;
 export const NotificationId = z
   .string()
   .regex(/^[0-9A-F][0-9A-HJKMNP-TV-Z]{31}$/) // the first bit is zero
+  .meta({
+    id: "NotificationId",
+    description: "The ID of a notification; opaque.",
+    examples: ["0N9DZXE61WXQHCZ2TVW7RBD5NK1FH8A4"],
+  })
   .brand<"NotificationId">();
 export type NotificationId = z.infer<typeof NotificationId>;
 

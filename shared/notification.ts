@@ -3,61 +3,78 @@
 import { ECDH } from "node:crypto";
 import * as z from "zod";
 import { MAX_TTL_SECONDS, MIN_TTL_SECONDS } from "./config.ts";
-import { toUserId } from "./userId.ts";
+import { MAX_PAYLOAD_DEPTH } from "./json.ts";
+import { foldUserId, USER_ID } from "./userId.ts";
 
 /** Recipients of one sendSecure call. */
 export const MAX_RECIPIENTS = 100;
 /** Recipients × bytes of the payload: what one call may write. */
 export const MAX_WRITTEN_BYTES = 8 * 1024 * 1024;
 
+const UserIdText = z.string().regex(USER_ID, "must be 1 to 256 visible ASCII characters");
+
 /** A user id in its folded form (userId.ts): 1–256 visible ASCII characters. */
-export const UserId = z
-  .string()
-  .transform((text, context) => {
-    const userId = toUserId(text);
-    if (userId !== undefined) return userId;
-    context.addIssue({ code: "custom", message: "must be 1 to 256 visible ASCII characters" });
-    return z.NEVER;
-  })
-  .brand<"UserId">();
+export const UserId = UserIdText.transform(foldUserId).brand<"UserId">();
 export type UserId = z.infer<typeof UserId>;
 
-/** RFC 8030 §5.3 */
-export const Urgency = z.enum(["very-low", "low", "normal", "high"]);
+/** One user id or a list of them; inside, always a list. */
+const Recipients = z
+  .union([UserIdText, z.array(UserIdText).min(1).max(MAX_RECIPIENTS)], {
+    error: `must be a user id, or a list of 1 to ${MAX_RECIPIENTS}`,
+  })
+  .transform((to) => [to].flat().map((text) => UserId.parse(text)))
+  .describe(
+    "A user id, or a list of them in which repeated ones count once. A GUID, or two joined by a full stop, is the same " +
+      "in either letter case; any other is compared to the letter.",
+  );
+
+export const Urgency = z
+  .enum(["very-low", "low", "normal", "high"])
+  .describe("How much a device's battery may pay for it (RFC 8030 §5.3).");
 export type Urgency = z.infer<typeof Urgency>;
 
-/** `alert`: generic text that the app may replace; `silent`: a background wake. */
-export const Display = z.enum(["alert", "silent"]);
+export const Display = z
+  .enum(["alert", "silent"])
+  .describe("`alert`: a generic text that the app may replace; `silent`: a background wake.");
 export type Display = z.infer<typeof Display>;
 
-/** RFC 8030 §5.4. Collapses undelivered pushes; leaves the service only as a keyed hash. */
-const Topic = z.string().regex(/^[A-Za-z0-9_-]{1,32}$/, "must be 1 to 32 of A-Z a-z 0-9 _ -");
-
-/** One user id, or up to 100. */
-const Recipients = z.preprocess(
-  (to) => (Array.isArray(to) ? (to as readonly unknown[]) : [to]),
-  z.array(UserId).min(1).max(MAX_RECIPIENTS),
-);
+/** Leaves the service only as a keyed hash. */
+const Topic = z
+  .string()
+  .regex(/^[A-Za-z0-9_-]{1,32}$/, "must be 1 to 32 of A-Z a-z 0-9 _ -")
+  .describe("A newer push replaces an undelivered one of the same topic (RFC 8030 §5.4).");
 
 /**
  * What sendSecure takes. `payload` is any JSON value; its source text is kept beside the parsed body (json.ts),
  * so here it only has to be there.
  */
-export const SendRequest = z.strictObject({
-  to: Recipients,
-  payload: z.unknown().refine((value) => value !== undefined, "is missing"),
-  ttl: z.int().min(MIN_TTL_SECONDS).max(MAX_TTL_SECONDS).optional(), // seconds
-  urgency: Urgency.default("normal"),
-  topic: Topic.optional(),
-  display: Display.optional(),
-});
+export const SendRequest = z
+  .strictObject({
+    to: Recipients,
+    payload: z
+      .unknown()
+      .refine((value) => value !== undefined, "is missing")
+      .describe(`Any JSON value, at most ${MAX_PAYLOAD_DEPTH} levels deep. It comes back to the byte.`),
+    ttl: z
+      .int()
+      .min(MIN_TTL_SECONDS)
+      .max(MAX_TTL_SECONDS)
+      .optional()
+      .describe("Seconds until the notification is gone."),
+    urgency: Urgency.default("normal"),
+    topic: Topic.optional(),
+    display: Display.optional(),
+  })
+  .meta({ id: "SendRequest" });
 export type SendRequest = z.infer<typeof SendRequest>;
 
 /** What getReceipts takes; an `id` that is none of ours is as unknown as any. */
-export const ReceiptsRequest = z.strictObject({ id: z.string(), to: Recipients });
+export const ReceiptsRequest = z
+  .strictObject({ id: z.string(), to: Recipients })
+  .meta({ id: "ReceiptsRequest" });
 
 /** What eraseRecipient takes. */
-export const EraseRequest = z.strictObject({ to: Recipients });
+export const EraseRequest = z.strictObject({ to: Recipients }).meta({ id: "EraseRequest" });
 
 /** What listNotifications takes, as text: `limit` in decimal digits alone (R75). */
 export const ListQuery = z.strictObject({
@@ -78,6 +95,11 @@ export type ListQuery = z.infer<typeof ListQuery>;
 export const InstallationId = z
   .string()
   .regex(/^[A-Za-z0-9._-]{1,64}$/)
+  .meta({
+    id: "InstallationId",
+    description: "The id that a device gives itself. Another user's device may have the same.",
+    examples: ["phone-1"],
+  })
   .brand<"InstallationId">();
 export type InstallationId = z.infer<typeof InstallationId>;
 
@@ -96,86 +118,87 @@ export interface Subscription {
 export type PushChannel = string | Subscription;
 
 /** What registerInstallation takes: device tokens for apps, a channel URI for WNS, a subscription for browsers. */
-export const InstallationRequest = z.discriminatedUnion("platform", [
-  z.strictObject({
-    platform: z.literal("apns"),
-    // APNs device tokens are hexadecimal; their length may change (Apple's documentation), so it is only bounded.
-    pushChannel: z
-      .string()
-      .max(512)
-      .regex(/^(?:[0-9A-Fa-f]{2})+$/, "must be a device token in hexadecimal"),
-  }),
-  z.strictObject({ platform: z.enum(["fcmv1", "adm", "xiaomi"]), pushChannel: token() }),
-  z.strictObject({ platform: z.enum(["wns", "mpns"]), pushChannel: channelUri() }),
-  z.strictObject({
-    platform: z.literal("browser"),
-    pushChannel: z
-      .strictObject({ endpoint: channelUri(), p256dh: publicKey(), auth: base64url(16) })
-      .transform(({ endpoint, p256dh, auth }): Subscription => ({ endpoint, p256dh, authSecret: auth })),
-  }),
-]);
+export const InstallationRequest = z
+  .discriminatedUnion("platform", [
+    z.strictObject({
+      platform: z.literal("apns"),
+      // APNs device tokens are hexadecimal; their length may change (Apple's documentation), so it is only bounded.
+      pushChannel: z
+        .string()
+        .max(512)
+        .regex(/^(?:[0-9A-Fa-f]{2})+$/, "must be a device token in hexadecimal")
+        .describe("The device token in hexadecimal."),
+    }),
+    z.strictObject({ platform: z.enum(["fcmv1", "adm", "xiaomi"]), pushChannel: token() }),
+    z.strictObject({ platform: z.enum(["wns", "mpns"]), pushChannel: channelUri() }),
+    z.strictObject({
+      platform: z.literal("browser"),
+      pushChannel: z
+        .strictObject({ endpoint: channelUri(), p256dh: publicKey(), auth: authSecret() })
+        .transform(({ endpoint, p256dh, auth }): Subscription => ({ endpoint, p256dh, authSecret: auth })),
+    }),
+  ])
+  .meta({ id: "InstallationRequest" });
 export type InstallationRequest = z.infer<typeof InstallationRequest>;
 
 function token() {
   return z
     .string()
     .max(2048)
-    .regex(/^[\x21-\x7e]+$/, "must be visible ASCII characters");
+    .regex(/^[\x21-\x7e]+$/, "must be visible ASCII characters")
+    .describe("The token that the push service gave the app.");
 }
 
 /**
  * https, no user information, no fragment, written as the parser writes it but for letter case; answers what the
- * parser writes (R130, R131).
+ * parser writes (R130, R131). What a pattern can say of that stands in the pattern, which the API's document shows.
  */
 function channelUri() {
+  const message = "must be a normalised https URL without user information or fragment";
   return z
     .string()
     .max(2048)
+    .regex(/^[hH][tT][tT][pP][sS]:\/\/[!-"$-~]+$/, message)
     .transform((text, context) => {
       const url = URL.parse(text);
       // Without a path the parser adds one.
       const isNormalised =
         url !== null && [text, `${text}/`].some((form) => form.toLowerCase() === url.href.toLowerCase());
-      // Other scripts have letters whose lower case is an ASCII letter.
-      const isAscii = /^[\x21-\x7e]+$/.test(text);
-      if (
-        isNormalised &&
-        isAscii &&
-        url.protocol === "https:" &&
-        url.username === "" &&
-        url.password === "" &&
-        !text.includes("#")
-      )
+      if (isNormalised && url.protocol === "https:" && url.username === "" && url.password === "")
         return url.href;
-      context.addIssue({
-        code: "custom",
-        message: "must be a normalised https URL without user information or fragment",
-      });
+      context.addIssue({ code: "custom", message });
       return z.NEVER;
-    });
+    })
+    .describe("A normalised https URL without user information or fragment.");
 }
 
-/** Canonical base64url of so many bytes. */
-function base64url(bytes: number) {
-  return z.string().refine((text) => {
-    const decoded = Buffer.from(text, "base64url");
-    return decoded.length === bytes && decoded.toString("base64url") === text;
-  }, `must be ${bytes} bytes in base64url`);
+/** 16 bytes in base64url, in the one canonical form: the last character has four bits left, which are zero. */
+function authSecret() {
+  return z
+    .string()
+    .regex(/^[A-Za-z0-9_-]{21}[AQgw]$/, "must be 16 bytes in base64url")
+    .describe("The authentication secret of RFC 8291 §3.2.");
 }
 
-/** A public key of RFC 8291 §3.1: a point on P-256 in the uncompressed form. */
+/**
+ * A public key of RFC 8291 §3.1: a point on P-256 in the uncompressed form, 65 bytes of which the first is 4, in
+ * canonical base64url.
+ */
 function publicKey() {
-  return base64url(65).refine((text) => {
-    const point = Buffer.from(text, "base64url");
-    if (point[0] !== 0x04) return false;
-    try {
-      // OpenSSL checks that it lies on the curve (R73).
-      ECDH.convertKey(point, "prime256v1");
-      return true;
-    } catch {
-      return false;
-    }
-  }, "must be a point on P-256 in the uncompressed form");
+  const message = "must be a point on P-256 in the uncompressed form, in base64url";
+  return z
+    .string()
+    .regex(/^B[A-P][A-Za-z0-9_-]{84}[AEIMQUYcgkosw048]$/, { error: message, abort: true })
+    .refine((text) => {
+      try {
+        // OpenSSL checks that it lies on the curve (R73).
+        ECDH.convertKey(Buffer.from(text, "base64url"), "prime256v1");
+        return true;
+      } catch {
+        return false;
+      }
+    }, message)
+    .describe("The user agent's public key: a point on P-256 (RFC 8291 §3.1).");
 }
 
 /** What a push came to, over the devices of one recipient or over several recipients. */

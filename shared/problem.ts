@@ -29,11 +29,21 @@ export type Failure =
 
 export type Reason = Failure["reason"];
 
+/** Those that say when to come back. */
+type Temporary = Extract<Failure, { readonly retryAfterSeconds: number }>["reason"];
+
 interface Row {
   readonly status: number;
   readonly title: string;
   readonly headers?: Readonly<Record<string, string>>;
+  /** Answered with Retry-After. */
+  readonly isTemporary?: true;
 }
+
+type Rows = {
+  readonly [R in Reason]: Row &
+    (R extends Temporary ? { readonly isTemporary: true } : { readonly isTemporary?: never });
+};
 
 const REALM = 'Bearer realm="secure-push"';
 
@@ -61,7 +71,7 @@ const problems = {
     headers: { "www-authenticate": `${REALM}, error="insufficient_scope"` },
   },
   // Our fault, not the token's (R28).
-  issuer_unavailable: { status: 503, title: "Tokens cannot be checked at the moment" },
+  issuer_unavailable: { status: 503, title: "Tokens cannot be checked at the moment", isTemporary: true },
   body_invalid: { status: 400, title: "The request body is not valid" },
   media_type_unsupported: {
     status: 415,
@@ -87,14 +97,22 @@ const problems = {
   idempotency_key_invalid: { status: 400, title: "The Idempotency-Key is not valid" },
   idempotency_key_missing: { status: 400, title: "An Idempotency-Key is needed here" },
   idempotency_key_reused: { status: 422, title: "The Idempotency-Key stands for another request" },
-  request_in_progress: { status: 409, title: "A request with this Idempotency-Key is in progress" },
-  hub_unavailable: { status: 503, title: "The notification hub cannot be reached at the moment" },
-  store_unavailable: { status: 503, title: "The store cannot be reached at the moment" },
-  keys_unavailable: { status: 503, title: "Payloads cannot be opened at the moment" },
-  unhealthy: { status: 503, title: "The service cannot work at the moment" },
-  too_slow: { status: 503, title: "The call took too long" },
+  request_in_progress: {
+    status: 409,
+    title: "A request with this Idempotency-Key is in progress",
+    isTemporary: true,
+  },
+  hub_unavailable: {
+    status: 503,
+    title: "The notification hub cannot be reached at the moment",
+    isTemporary: true,
+  },
+  store_unavailable: { status: 503, title: "The store cannot be reached at the moment", isTemporary: true },
+  keys_unavailable: { status: 503, title: "Payloads cannot be opened at the moment", isTemporary: true },
+  unhealthy: { status: 503, title: "The service cannot work at the moment", isTemporary: true },
+  too_slow: { status: 503, title: "The call took too long", isTemporary: true },
   internal: { status: 500, title: "Something went wrong here" },
-} as const satisfies Record<Reason, Row>;
+} as const satisfies Rows;
 
 /** An answer that does not know HTTP frameworks. */
 export interface Answer {
@@ -124,4 +142,17 @@ export function toProblem(failure: Failure): Answer {
       ...(detail === undefined ? {} : { detail }),
     }),
   };
+}
+
+/** Every reason there is, for whoever describes or tests them all. */
+export const REASONS = Object.keys(problems) as readonly Reason[];
+
+/** A problem as it may look, for the API's document. */
+export function toProblemExample(reason: Reason): Answer {
+  const row: Row = problems[reason];
+  return toProblem({
+    reason,
+    ...(row.isTemporary === true ? { retryAfterSeconds: 5 } : {}),
+    ...(reason === "body_invalid" ? { detail: "to: must be 1 to 256 visible ASCII characters" } : {}),
+  } as Failure);
 }

@@ -5,8 +5,10 @@ import { once } from "node:events";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { HttpRequest, InvocationContext } from "@azure/functions";
 import { inject } from "vitest";
-import { createApp } from "../../functions/app.ts";
+import { type App, createApp } from "../../functions/app.ts";
 import { type Route, toHttpHandler } from "../../functions/handler.ts";
+import { toOpenApi } from "../../functions/openApi.ts";
+import type { OpenApi } from "../../functions/openApiDocument.ts";
 import { createHubEmulator, type HubEmulator } from "../../local/hub/emulator.ts";
 import { startFunctionsHostProcess } from "../../local/functionsHost/process.ts";
 import { createIssuer, type Issuer } from "../../local/issuer.ts";
@@ -14,7 +16,7 @@ import { root } from "../../local/root.ts";
 import { createClock } from "../../shared/clock.ts";
 import { parseConfig, toFaultText } from "../../shared/config.ts";
 import { createLog } from "../../shared/log.ts";
-import type { Sleep } from "../../shared/redelivery.ts";
+import { createContract } from "./contract.ts";
 
 export const WAYS = ["in process", "through the local host"] as const;
 export type Way = (typeof WAYS)[number];
@@ -29,10 +31,13 @@ export interface Api {
   readonly keySettings: Readonly<Record<string, string>>;
   /** Every line that the app logged, or its host printed. */
   readonly lines: readonly string[];
+  /** What the app says of itself. */
+  readonly document: OpenApi;
   /** In process only: how far ahead the clock of this deployment's instances is. */
   readonly time: { aheadMs: number };
   /** In process only: moves that clock. */
   readonly advance: (seconds: number) => void;
+  /** Every answer is held to the document, and so is the request where it was taken. */
   readonly call: (
     method: string,
     path: string,
@@ -97,25 +102,29 @@ export async function createApi(way: Way, options: ApiOptions = {}): Promise<Api
   const startedMs = Date.now();
   const time = beside?.time ?? { aheadMs: 0 };
   const readMs = () => (options.standsStill === true ? startedMs : Date.now()) + time.aheadMs;
+  const write = (line: string) => void lines.push(line);
+  const config = parseConfig(settings);
+  if (!config.ok) throw new Error(toFaultText(config.error));
+  const log = createLog((_level, line) => write(line));
+  const clock = createClock(log, readMs);
+  const observe = options.listensToStore === true ? clock.observe : () => undefined;
+  // A timer that waits has its time at once.
+  const sleep = (ms: number) => {
+    time.aheadMs += ms;
+    return Promise.resolve();
+  };
+  // Through the local host it serves nobody, and is asked for its document alone.
+  const app = createApp(config.value, { ...clock, observe }, log, sleep);
+  const document = toOpenApi(app.routes, config.value);
+  const contract = createContract(document);
   const host =
     way === "in process"
-      ? await serveInProcess(
-          settings,
-          functionKey,
-          (line) => lines.push(line),
-          readMs,
-          // A timer that waits has its time at once.
-          (ms) => {
-            time.aheadMs += ms;
-            return Promise.resolve();
-          },
-          options.listensToStore === true,
-        )
+      ? await serveInProcess(app, functionKey, write)
       : await startFunctionsHostProcess({
           appDirectory: options.appDirectory ?? root,
           settings,
           keys: { default: functionKey },
-          onLine: (line) => lines.push(line),
+          onLine: write,
         });
 
   const call: Api["call"] = async (method, path, headers = {}, body) => {
@@ -125,10 +134,10 @@ export async function createApi(way: Way, options: ApiOptions = {}): Promise<Api
       ...(body === undefined ? {} : { body: Buffer.from(body) }),
     });
     const text = await response.text();
+    const answer = { status: response.status, headers: response.headers, text };
+    contract.check({ method, path, headers, ...(body === undefined ? {} : { body }), answer });
     return {
-      status: response.status,
-      headers: response.headers,
-      text,
+      ...answer,
       json: () => JSON.parse(text) as Readonly<Record<string, unknown>>,
     };
   };
@@ -141,6 +150,7 @@ export async function createApi(way: Way, options: ApiOptions = {}): Promise<Api
     tablePrefix,
     keySettings,
     lines,
+    document,
     time,
     advance: (seconds) => {
       time.aheadMs += seconds * 1000;
@@ -177,20 +187,7 @@ export async function createApi(way: Way, options: ApiOptions = {}): Promise<Api
 }
 
 /** The app's own routes behind Node's HTTP server: what a Functions host does, without one. */
-async function serveInProcess(
-  settings: Readonly<Record<string, string>>,
-  functionKey: string,
-  write: (line: string) => void,
-  uncorrectedMs: () => number,
-  sleep: Sleep,
-  listensToStore: boolean,
-) {
-  const config = parseConfig(settings);
-  if (!config.ok) throw new Error(toFaultText(config.error));
-  const log = createLog((_level, line) => write(line));
-  const real = createClock(log, uncorrectedMs);
-  const clock = listensToStore ? real : { ...real, observe: () => undefined };
-  const app = createApp(config.value, clock, log, sleep);
+async function serveInProcess(app: App, functionKey: string, write: (line: string) => void) {
   const handlers = app.routes.map((route) => ({ route, handle: toHttpHandler(route, app) }));
 
   async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -221,7 +218,10 @@ async function serveInProcess(
     runTimer: async (name: string) => {
       const timer = app.timers.find((known) => known.name === name);
       if (timer === undefined) throw new Error(`no timer ${name}`);
-      await timer.run(log, new AbortController().signal);
+      await timer.run(
+        createLog((_level, line) => write(line)),
+        new AbortController().signal,
+      );
     },
     close: async () => {
       server.closeAllConnections();
