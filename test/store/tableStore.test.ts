@@ -10,13 +10,13 @@ import type {
   InstallationRow,
   NotificationRow,
 } from "../../shared/store/store.ts";
-import { createLossyProxy, type LossyProxy, type ProxiedRequest } from "../helpers/lossyProxy.ts";
-import { createTestStore, type TestStore } from "../helpers/store.ts";
+import type { ProxiedRequest } from "../helpers/faultProxy.ts";
+import { createStoreProxy, createTestStore, type StoreProxy, type TestStore } from "../helpers/store.ts";
 
 const never = new AbortController().signal;
 const KIB = 1024;
 
-let proxy: LossyProxy | undefined;
+let proxy: StoreProxy | undefined;
 afterEach(async () => {
   await proxy?.close();
   proxy = undefined;
@@ -429,7 +429,7 @@ describe("keys", () => {
 
 /** Loses the answer of the first try of each write. */
 async function createForgetfulStore(): Promise<{ readonly direct: TestStore; readonly lossy: TestStore }> {
-  proxy = await createLossyProxy();
+  proxy = await createStoreProxy();
   const seen = new Set<string>();
   proxy.decide = ({ method, path, headers }: ProxiedRequest) => {
     const id = `${method} ${path} ${String(headers["x-ms-client-request-id"])}`;
@@ -499,7 +499,7 @@ test("a ping of an empty account makes nothing, and fails where nothing answers"
   const { store, listTables, prefix } = createTestStore();
   await store.ping(never);
   expect(await listTables()).toEqual([]);
-  proxy = await createLossyProxy();
+  proxy = await createStoreProxy();
   const { connectionString } = proxy;
   await proxy.close();
   await expect(createTestStore({ prefix, connectionString }).store.ping(never)).rejects.toMatchObject({
