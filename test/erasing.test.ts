@@ -2,13 +2,13 @@
 import { TableClient, TableServiceClient } from "@azure/data-tables";
 import { afterEach, beforeEach, expect, inject, test } from "vitest";
 import { type Answered, type Api, createApi } from "./helpers/api.ts";
-import { createLossyProxy, type LossyProxy } from "./helpers/lossyProxy.ts";
+import { createStoreProxy, type StoreProxy, storeError } from "./helpers/store.ts";
 
-let proxy: LossyProxy;
+let proxy: StoreProxy;
 let api: Api;
 
 beforeEach(async () => {
-  proxy = await createLossyProxy();
+  proxy = await createStoreProxy();
   api = await createApi("in process", { storageConnectionString: proxy.connectionString });
 });
 afterEach(async () => {
@@ -116,9 +116,7 @@ test("a retry with the key of an earlier send does not bring the user's part bac
   const isPayload = (path: string) => path.includes("notifications20");
   let writes = 0;
   proxy.decide = ({ method, path }) =>
-    method === "POST" && isPayload(path) && ++writes > 1
-      ? { kind: "answer", status: 403, code: "No" }
-      : undefined;
+    method === "POST" && isPayload(path) && ++writes > 1 ? storeError(403, "No") : undefined;
   const body = { to: ["ann", "bob"], payload: "half" };
   const headers = { "idempotency-key": "k" };
   expect((await api.send(body, headers)).status).toBe(503);
@@ -138,9 +136,7 @@ test("comes to its end once the hub and the store are back", async () => {
   api.hub.fail({ on: "installation", times: 3, answer: { status: 500 } });
   let refused = 0;
   proxy.decide = ({ method, path }) =>
-    method !== "GET" && path.includes("notifications20") && refused++ < 2
-      ? { kind: "answer", status: 403, code: "No" }
-      : undefined;
+    method !== "GET" && path.includes("notifications20") && refused++ < 2 ? storeError(403, "No") : undefined;
   for (let pass = 0; pass < 5; pass++) {
     await redeliver();
     api.advance(60);

@@ -20,8 +20,7 @@ import { UserId } from "../shared/notification.ts";
 import { createHubSender } from "../shared/push/hub.ts";
 import { Secret } from "../shared/secret.ts";
 import { createService } from "../shared/service.ts";
-import { createLossyProxy, type LossyProxy } from "./helpers/lossyProxy.ts";
-import { createTestStore, silentLog } from "./helpers/store.ts";
+import { createStoreProxy, createTestStore, silentLog, type StoreProxy } from "./helpers/store.ts";
 
 const ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"; // Crockford's base32: no I, L, O, U
 const createdAt = new Date("2026-05-01T12:34:56.789Z");
@@ -240,12 +239,12 @@ describe("R72: what is no ID", () => {
 });
 
 describe("an ID dated where no row can stand", () => {
-  let proxy: LossyProxy | undefined;
+  let proxy: StoreProxy | undefined;
   afterEach(() => proxy?.close());
 
   /** The service over Azurite, at noon of the first of May; what it asks of storage is seen. */
   async function createWatchedService() {
-    proxy = await createLossyProxy();
+    proxy = await createStoreProxy();
     const standing = createClock(silentLog, () => Date.parse("2026-05-01T12:00:00Z"));
     const clock = { ...standing, observe: () => undefined }; // Azurite lives in another time
     const { store, listTables } = createTestStore({ connectionString: proxy.connectionString, clock });

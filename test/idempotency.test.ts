@@ -2,14 +2,15 @@
 import { TableClient } from "@azure/data-tables";
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from "vitest";
 import { type Answered, type Api, createApi } from "./helpers/api.ts";
-import { createLossyProxy, type LossyProxy, type ProxiedRequest } from "./helpers/lossyProxy.ts";
+import { createStoreProxy, type StoreProxy, storeError } from "./helpers/store.ts";
+import { type ProxiedRequest } from "./helpers/faultProxy.ts";
 import { findTraces } from "./helpers/traces.ts";
 
-let proxy: LossyProxy;
+let proxy: StoreProxy;
 let api: Api;
 
 beforeAll(async () => {
-  proxy = await createLossyProxy();
+  proxy = await createStoreProxy();
   api = await createApi("in process", { storageConnectionString: proxy.connectionString });
   await api.as("ann", "PUT", "/api/installations/phone", { platform: "fcmv1", pushChannel: "ann" });
 });
@@ -205,7 +206,7 @@ test("R83: a key belongs to the sender who presents it", async () => {
 test("R84: a failed try does not burn the key", async () => {
   const key = nextKey();
   proxy.decide = ({ method, path }) =>
-    method === "POST" && path.includes("outbox") ? { kind: "answer", status: 403, code: "No" } : undefined;
+    method === "POST" && path.includes("outbox") ? storeError(403, "No") : undefined;
   const failed = await send(key);
   expect(failed.status).toBe(503);
   expect(failed.headers.get("retry-after")).toMatch(/^[1-9]\d*$/);
@@ -226,7 +227,7 @@ describe("a try that failed half way", () => {
     proxy.decide = (request) => {
       if (!isPayload(request)) return undefined;
       id = String((JSON.parse(request.body) as { readonly RowKey?: unknown }).RowKey);
-      return ++writes > 3 ? { kind: "answer", status: 403, code: "No" } : undefined;
+      return ++writes > 3 ? storeError(403, "No") : undefined;
     };
     const body = { to, payload: "half" };
     const failed = key === undefined ? await api.send(body) : await send(key, body);

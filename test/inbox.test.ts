@@ -8,7 +8,7 @@ import { getPushConfig } from "../functions/getPushConfig.ts";
 import type { Call } from "../functions/handler.ts";
 import { createNotificationId, DAY_MS, NotificationId, toDay, toDayName } from "../shared/id.ts";
 import { type Answered, type Api, createApi, WAYS } from "./helpers/api.ts";
-import { createLossyProxy } from "./helpers/lossyProxy.ts";
+import { createStoreProxy } from "./helpers/store.ts";
 import { tableOf } from "./helpers/rows.ts";
 import { createTestStore, silentLog } from "./helpers/store.ts";
 
@@ -520,7 +520,7 @@ test("a cursor serves another instance, and one that was started again", async (
 });
 
 test("R103: for an ID that is over, beyond what lives, or none, no storage is asked and no table made", async () => {
-  const proxy = await createLossyProxy();
+  const proxy = await createStoreProxy();
   const api = await createApi("in process", { storageConnectionString: proxy.connectionString });
   try {
     const now = Date.now();
@@ -549,7 +549,7 @@ test("R103: for an ID that is over, beyond what lives, or none, no storage is as
 });
 
 test("a list reads about a thousand rows of a call, and goes on behind them where none of them is listed", async () => {
-  const proxy = await createLossyProxy();
+  const proxy = await createStoreProxy();
   const api = await createApi("in process", { storageConnectionString: proxy.connectionString });
   try {
     const old = idOf(await api.send({ to: "alice", payload: 1, ttl: 3 * 86_400 }));

@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { parseConfig } from "../shared/config.ts";
 import { createApi } from "./helpers/api.ts";
-import { createLossyProxy } from "./helpers/lossyProxy.ts";
+import { createStoreProxy } from "./helpers/store.ts";
 
 const read = (name: string) => readFileSync(new URL(`../${name}`, import.meta.url), "utf8");
 const list = (folder: string, ending: string) =>
@@ -255,7 +255,7 @@ test("Azure, the package and the tools agree on Node's version, the service's na
 test("what docs/deployment.md counts of table calls is what is called", async () => {
   const rows = read("docs/deployment.md").matchAll(/^\| (?:– )?([^|]+?) +\| \+?(\d+) +\|/gm);
   const told = new Map([...rows].map(([, what = "", calls]) => [what, Number(calls)]));
-  const proxy = await createLossyProxy();
+  const proxy = await createStoreProxy();
   const api = await createApi("in process", {
     storageConnectionString: proxy.connectionString,
     standsStill: true,

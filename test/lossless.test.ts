@@ -3,7 +3,8 @@
 // how many; `npm run soak` makes it 2,000.
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Answered, type Api, createApi } from "./helpers/api.ts";
-import { createLossyProxy, type Fate, type LossyProxy } from "./helpers/lossyProxy.ts";
+import { createStoreProxy, type StoreProxy, storeError } from "./helpers/store.ts";
+import { type Fault } from "./helpers/faultProxy.ts";
 
 const SENDS = Number(process.env["SENDS"] ?? 300);
 const TIMEOUT_MS = 60_000 + SENDS * 100;
@@ -12,7 +13,7 @@ const USERS = Array.from({ length: 12 }, (_, i) => `user-${i}`);
 
 interface Instance {
   readonly api: Api;
-  readonly proxy: LossyProxy;
+  readonly proxy: StoreProxy;
 }
 
 let first: Api;
@@ -21,7 +22,7 @@ const started: Instance[] = [];
 
 /** A process of the deployment; once it is dead, nothing of it reaches the store any more. */
 async function start(): Promise<Instance> {
-  const proxy = await createLossyProxy();
+  const proxy = await createStoreProxy();
   const api = await createApi("in process", {
     beside: first,
     storageConnectionString: proxy.connectionString,
@@ -34,17 +35,17 @@ async function start(): Promise<Instance> {
 
 async function replace(index: number): Promise<void> {
   const dead = instances[index];
-  if (dead !== undefined) dead.proxy.decide = () => ({ kind: "loseRequest" });
+  if (dead !== undefined) dead.proxy.decide = () => ({ kind: "reset" });
   instances[index] = await start();
 }
 
-function randomFate({ path }: { readonly path: string }): Fate | undefined {
+function randomFate({ path }: { readonly path: string }): Fault | undefined {
   if (path.includes("keys")) return undefined; // a key that cannot be had stops everything: tested elsewhere
   const chance = Math.random();
   if (chance < 0.01) return { kind: "loseAnswer" };
-  if (chance < 0.02) return { kind: "loseRequest" };
-  if (chance < 0.03) return { kind: "answer", status: 503, code: "ServerBusy" };
-  if (chance < 0.035) return { kind: "answer", status: 403, code: "No" }; // the SDK does not try again
+  if (chance < 0.02) return { kind: "reset" };
+  if (chance < 0.03) return storeError(503, "ServerBusy");
+  if (chance < 0.035) return storeError(403, "No"); // the SDK does not try again
   return undefined;
 }
 

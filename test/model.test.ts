@@ -3,7 +3,7 @@
 import * as fc from "fast-check";
 import { afterAll, expect, test } from "vitest";
 import { type Answered, type Api, createApi } from "./helpers/api.ts";
-import { createLossyProxy, type LossyProxy } from "./helpers/lossyProxy.ts";
+import { createStoreProxy, type StoreProxy } from "./helpers/store.ts";
 
 const USERS = ["ann", "bob", "cy"] as const; // cy has no device
 /** `npm run soak` makes more of them. */
@@ -28,18 +28,18 @@ interface Model {
 interface Real {
   /** Stays alive, and owns hub and keys. */
   readonly first: Api;
-  readonly proxy: LossyProxy;
+  readonly proxy: StoreProxy;
   api: Api;
 }
 
 const apis: Api[] = [];
-const proxies: LossyProxy[] = [];
+const proxies: StoreProxy[] = [];
 afterAll(async () => {
   for (const api of apis.toReversed()) await api.close();
   for (const proxy of proxies) await proxy.close();
 });
 
-async function startInstance(first: Api, proxy: LossyProxy): Promise<Api> {
+async function startInstance(first: Api, proxy: StoreProxy): Promise<Api> {
   const api = await createApi("in process", {
     beside: first,
     storageConnectionString: proxy.connectionString,
@@ -51,7 +51,7 @@ async function startInstance(first: Api, proxy: LossyProxy): Promise<Api> {
 async function createReal(): Promise<Real> {
   const first = await createApi("in process");
   apis.push(first);
-  const proxy = await createLossyProxy();
+  const proxy = await createStoreProxy();
   proxies.push(proxy);
   for (const user of USERS.slice(0, 2))
     await first.as(user, "PUT", "/api/installations/phone", { platform: "fcmv1", pushChannel: user });
@@ -111,10 +111,10 @@ class CrashWhileSending implements Command {
     let requests = 0;
     let isDead = false;
     real.proxy.decide = ({ path }) => {
-      if (isDead) return { kind: "loseRequest" };
+      if (isDead) return { kind: "reset" };
       if (path.includes("keys") || ++requests < this.n) return undefined;
       isDead = true;
-      return { kind: this.isAfter ? "loseAnswer" : "loseRequest" };
+      return { kind: this.isAfter ? "loseAnswer" : "reset" };
     };
     note(sending, await trySend(real, sending));
     // What was under way is over with its process; another one takes its place.

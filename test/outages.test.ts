@@ -1,32 +1,9 @@
 // What callers see when storage, the hub or the issuer is away: a 503 with Retry-After in time, and nothing of the
 // reason.
-import { createServer, type Server, type Socket } from "node:net";
-import { once } from "node:events";
-import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { type Answered, type Api, createApi } from "./helpers/api.ts";
-import { createLossyProxy, type LossyProxy, type ProxiedRequest } from "./helpers/lossyProxy.ts";
-
-/** Takes connections and says nothing (a black hole), or ends them at once. */
-async function createDeadEnd(isSilent: boolean) {
-  const sockets = new Set<Socket>();
-  const server: Server = createServer((socket) => {
-    socket.on("error", () => undefined);
-    if (!isSilent) socket.resetAndDestroy();
-    else sockets.add(socket.on("close", () => sockets.delete(socket)));
-  }).listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  if (address === null || typeof address === "string") throw new Error("no port");
-  return {
-    origin: `127.0.0.1:${address.port}`,
-    connections: () => sockets.size,
-    close: async () => {
-      for (const socket of sockets) socket.destroy();
-      server.close();
-      await once(server, "close");
-    },
-  };
-}
+import type { ProxiedRequest } from "./helpers/faultProxy.ts";
+import { createStoreProxy, storeError, type StoreProxy } from "./helpers/store.ts";
 
 function expectLater(answer: Answered, reason: string): void {
   expect(answer.status, answer.text).toBe(503);
@@ -37,23 +14,20 @@ function expectLater(answer: Answered, reason: string): void {
 }
 
 describe.each([
-  ["resets every connection", false, "store_unavailable"],
-  ["never answers", true, "too_slow"],
-])("R96: a store that %s", (_what, isSilent, reason) => {
-  let deadEnd: Awaited<ReturnType<typeof createDeadEnd>>;
+  ["resets every connection", "reset", "store_unavailable"],
+  ["never answers", "hang", "too_slow"],
+] as const)("R96: a store that %s", (_what, kind, reason) => {
+  let proxy: StoreProxy;
   let api: Api;
 
   beforeAll(async () => {
-    deadEnd = await createDeadEnd(isSilent);
-    const storageConnectionString = inject("storageConnectionString").replace(
-      /127\.0\.0\.1:\d+/,
-      deadEnd.origin,
-    );
-    api = await createApi("in process", { storageConnectionString });
+    proxy = await createStoreProxy();
+    await proxy.setFault({ kind });
+    api = await createApi("in process", { storageConnectionString: proxy.connectionString });
   });
   afterAll(async () => {
     await api.close();
-    await deadEnd.close();
+    await proxy.close();
   });
 
   test.concurrent.each<[string, () => Promise<Answered>]>([
@@ -75,9 +49,9 @@ describe.each([
     const answer = await api.call("GET", "/api/health");
     expect(answer.status).toBe(503);
     expect(answer.json()).toMatchObject({
-      reason: isSilent ? expect.stringMatching(/unhealthy|too_slow/) : "unhealthy",
+      reason: kind === "hang" ? expect.stringMatching(/unhealthy|too_slow/) : "unhealthy",
     });
-    expect(answer.text).not.toContain(deadEnd.origin);
+    expect(answer.text).not.toContain(`127.0.0.1:${proxy.port}`);
   });
 
   test("is not asked for a caller who is nobody (R24), nor for an ID that is over", async () => {
@@ -131,11 +105,11 @@ test("R28: an issuer that is away makes a device's call a 503, never a 401", asy
 });
 
 describe("a store that fails at one step", () => {
-  let proxy: LossyProxy;
+  let proxy: StoreProxy;
   let api: Api;
 
   beforeAll(async () => {
-    proxy = await createLossyProxy();
+    proxy = await createStoreProxy();
     api = await createApi("in process", { storageConnectionString: proxy.connectionString });
   });
   afterAll(async () => {
@@ -150,7 +124,7 @@ describe("a store that fails at one step", () => {
     path.includes("notifications20") && (method === "PATCH" || headers["x-http-method"] === "MERGE");
 
   test("when a push is marked: what was accepted stays accepted, and is marked later", async () => {
-    proxy.decide = (request) => (isMark(request) ? { kind: "answer", status: 403, code: "No" } : undefined);
+    proxy.decide = (request) => (isMark(request) ? storeError(403, "No") : undefined);
     const sent = await api.send({ to: "nobody-yet", payload: "kept" });
     expect(sent.status, sent.text).toBe(202);
     expect(proxy.requests.some(isMark)).toBe(true);
@@ -170,7 +144,7 @@ describe("a store that fails at one step", () => {
     proxy.decide = ({ path }) => {
       if (!path.includes("notifications20")) return undefined;
       asked++;
-      return asked === 20 ? { kind: "answer", status: 403, code: "No" } : undefined;
+      return asked === 20 ? storeError(403, "No") : undefined;
     };
     expectLater(await api.as("lister", "GET", "/api/notifications"), "store_unavailable");
     expect(asked).toBeGreaterThanOrEqual(20);
@@ -233,7 +207,7 @@ describe("a store that fails at one step", () => {
       if (method !== "POST" || !path.includes("notifications20")) return undefined;
       id = String((JSON.parse(body) as { readonly RowKey?: unknown }).RowKey);
       inserts++;
-      return inserts === 90 ? { kind: "answer", status: 403, code: "No" } : undefined;
+      return inserts === 90 ? storeError(403, "No") : undefined;
     };
     expectLater(await api.send({ to: users, payload: "half" }), "store_unavailable");
     expect(inserts).toBeGreaterThanOrEqual(90);

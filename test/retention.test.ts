@@ -8,8 +8,8 @@ import { createNotificationId, DAY_MS, toDay, toDayName } from "../shared/id.ts"
 import { createLog } from "../shared/log.ts";
 import { createDropExpired } from "../shared/retention.ts";
 import { Secret } from "../shared/secret.ts";
-import { createLossyProxy, type ProxiedRequest } from "./helpers/lossyProxy.ts";
-import { createTestStore, silentLog } from "./helpers/store.ts";
+import type { ProxiedRequest } from "./helpers/faultProxy.ts";
+import { createStoreProxy, createTestStore, silentLog, storeError } from "./helpers/store.ts";
 
 const never = new AbortController().signal;
 const today = toDay(new Date());
@@ -99,7 +99,7 @@ test("what others keep in the same account stays, whatever it is called", async 
 });
 
 test("a second pass finds nothing to do, and asks for six things", async () => {
-  const proxy = await createLossyProxy();
+  const proxy = await createStoreProxy();
   try {
     const instance = createInstance({ connectionString: proxy.connectionString });
     await instance.dropExpired();
@@ -116,7 +116,7 @@ test("a second pass finds nothing to do, and asks for six things", async () => {
 test("the work goes by days: a day of 300 rows takes as many requests as one of 3", async () => {
   const counts: number[] = [];
   for (const rows of [3, 300]) {
-    const proxy = await createLossyProxy();
+    const proxy = await createStoreProxy();
     try {
       const prepared = createInstance();
       await prepared.dropExpired();
@@ -145,7 +145,7 @@ describe("on a store that fails", () => {
     request.method === "DELETE" && request.path.includes(`Tables('`) && request.path.includes(toDayName(day));
 
   test("R104: a pass that is killed half way is completed by the next; the day's key went first", async () => {
-    const proxy = await createLossyProxy();
+    const proxy = await createStoreProxy();
     try {
       const instance = createInstance({ connectionString: proxy.connectionString });
       await fill(instance, today - 2);
@@ -169,14 +169,12 @@ describe("on a store that fails", () => {
   });
 
   test("R104: one day that cannot be dropped keeps no other from it, and the pass counts as failed", async () => {
-    const proxy = await createLossyProxy();
+    const proxy = await createStoreProxy();
     try {
       const instance = createInstance({ connectionString: proxy.connectionString });
       for (const day of [today - 3, today - 2, today - 1]) await fill(instance, day);
       proxy.decide = (request) =>
-        isDropOf(today - 2)(request)
-          ? { kind: "answer", status: 403, code: "AuthorizationFailure" }
-          : undefined;
+        isDropOf(today - 2)(request) ? storeError(403, "AuthorizationFailure") : undefined;
       await expect(instance.dropExpired()).rejects.toMatchObject({ code: "STORE_UNAVAILABLE" });
       expect(await listDays(instance)).toEqual({ tables: [today - 2, ...coming], keys: coming });
       expect(instance.lines.some((line) => line.includes("day_not_dropped"))).toBe(true);
@@ -186,17 +184,17 @@ describe("on a store that fails", () => {
   });
 
   test("R103: a table that is gone, or being deleted, is no failure, and is never made again", async () => {
-    const proxy = await createLossyProxy();
+    const proxy = await createStoreProxy();
     try {
       const instance = createInstance({ connectionString: proxy.connectionString });
       await fill(instance, today - 2);
       await fill(instance, today - 1);
       // Azure refuses a deleted table's name for some 40 s, and may list it that long.
       proxy.decide = async (request) => {
-        if (isDropOf(today - 2)(request)) return { kind: "answer", status: 409, code: "TableBeingDeleted" };
+        if (isDropOf(today - 2)(request)) return storeError(409, "TableBeingDeleted");
         if (isDropOf(today - 1)(request)) {
           await instance.rawTable(`notifications${toDayName(today - 1)}`).deleteTable();
-          return { kind: "answer", status: 404, code: "ResourceNotFound" };
+          return storeError(404, "ResourceNotFound");
         }
         return undefined;
       };
@@ -210,7 +208,7 @@ describe("on a store that fails", () => {
   });
 
   test("a store that is away fails the pass, and nothing is dropped", async () => {
-    const proxy = await createLossyProxy();
+    const proxy = await createStoreProxy();
     const instance = createInstance({ connectionString: proxy.connectionString });
     await fill(instance, today - 1);
     await proxy.close();
@@ -246,17 +244,17 @@ test.each([
 );
 
 test("R106: one answer of the store with a wrong date costs no day that lives", async () => {
-  const proxy = await createLossyProxy();
+  const proxy = await createStoreProxy();
   try {
     const instance = createInstance({ connectionString: proxy.connectionString });
     await fill(instance, today - 1);
     await fill(instance, today + 3);
     const date = new Date(Date.now() + 40 * DAY_MS).toUTCString();
     let isWrong = true;
-    proxy.decide = ({ path }) => {
+    proxy.answerHeaders = ({ path }) => {
       if (!isWrong || !path.includes("Tables?")) return undefined;
       isWrong = false;
-      return { kind: "pass", headers: { date } };
+      return { date };
     };
     await instance.dropExpired();
     expect(isWrong).toBe(false);
@@ -289,7 +287,7 @@ test("R102: rows of the outbox and of idempotency keys go when their time is pas
 });
 
 test("R94: a row that changes while it is about to go stays", async () => {
-  const proxy = await createLossyProxy();
+  const proxy = await createStoreProxy();
   try {
     const instance = createInstance({ connectionString: proxy.connectionString });
     const key = { table: "outbox", partitionKey: "7", rowKey: "r" };

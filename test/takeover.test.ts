@@ -1,13 +1,13 @@
 // P7: a device is its owner's, also where the hub or the store fails in the middle of it, and where many race.
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { type Api, createApi } from "./helpers/api.ts";
-import { createLossyProxy, type LossyProxy } from "./helpers/lossyProxy.ts";
+import { createStoreProxy, storeError, type StoreProxy } from "./helpers/store.ts";
 
-let proxy: LossyProxy;
+let proxy: StoreProxy;
 let api: Api;
 
 beforeAll(async () => {
-  proxy = await createLossyProxy();
+  proxy = await createStoreProxy();
   api = await createApi("in process", {
     storageConnectionString: proxy.connectionString,
     settings: { MAX_INSTALLATIONS: "3" },
@@ -177,9 +177,7 @@ test("a store that fails in the middle of a takeover: the next try completes it,
   await register(former, "phone", former + a1);
   // The claim goes through, then every write of an installation fails.
   proxy.decide = ({ method, path: target }) =>
-    method !== "GET" && target.includes("installations")
-      ? { kind: "answer", status: 403, code: "No" }
-      : undefined;
+    method !== "GET" && target.includes("installations") ? storeError(403, "No") : undefined;
   expect((await register(newer, "phone", former + a1)).status).toBe(503);
   proxy.decide = () => undefined;
   // The channel names somebody else: it is not pushed to directly for who had it before.

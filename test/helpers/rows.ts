@@ -4,7 +4,8 @@ import { onTestFinished } from "vitest";
 import type { RecipientKey } from "../../shared/crypto/keyring.ts";
 import { createNotificationId, DAY_MS, toDayName, toExpiryDay } from "../../shared/id.ts";
 import type { NotificationRow } from "../../shared/store/store.ts";
-import { createLossyProxy, type ProxiedRequest } from "./lossyProxy.ts";
+import { createStoreProxy } from "./store.ts";
+import { type ProxiedRequest } from "./faultProxy.ts";
 import { createTestStore, type TestStore } from "./store.ts";
 
 // Only the keyring makes these; a test may.
@@ -34,7 +35,7 @@ export async function createForgetfulStore(): Promise<{
   readonly direct: TestStore;
   readonly lossy: TestStore;
 }> {
-  const proxy = await createLossyProxy();
+  const proxy = await createStoreProxy();
   onTestFinished(proxy.close);
   const seen = new Set<string>();
   proxy.decide = ({ method, path, headers }: ProxiedRequest) => {

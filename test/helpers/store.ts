@@ -1,4 +1,4 @@
-// A store on the run's own Azurite, under a table prefix that nobody else has.
+// A store on the run's own Azurite, under a table prefix that nobody else has, and what a test puts in front of it.
 import { randomBytes } from "node:crypto";
 import { TableClient, TableServiceClient } from "@azure/data-tables";
 import { inject } from "vitest";
@@ -8,6 +8,7 @@ import { Secret } from "../../shared/secret.ts";
 import type { Store } from "../../shared/store/store.ts";
 import { createTables, type Tables } from "../../shared/store/table.ts";
 import { createTableStore } from "../../shared/store/tableStore.ts";
+import { createFaultProxy, type Fault, type FaultProxy } from "./faultProxy.ts";
 
 export const silentLog: Log = createLog(() => undefined);
 
@@ -57,5 +58,32 @@ export function createTestStore(options: TestStoreOptions = {}): TestStore {
     },
     rawTable: (table) =>
       TableClient.fromConnectionString(direct, prefix + table, { allowInsecureConnection: true }),
+  };
+}
+
+export interface StoreProxy extends FaultProxy {
+  readonly connectionString: string;
+}
+
+/** A proxy in front of the run's Azurite. */
+export async function createStoreProxy(): Promise<StoreProxy> {
+  const direct = inject("storageConnectionString");
+  const endpoint = new URL(/TableEndpoint=([^;]+)/.exec(direct)?.[1] ?? "");
+  const proxy = await createFaultProxy(Number(endpoint.port));
+  const connectionString = direct.replace(endpoint.host, `127.0.0.1:${proxy.port}`);
+  return Object.assign(proxy, { connectionString });
+}
+
+/** The proxy answers by itself, as Table Storage words its errors. */
+export function storeError(
+  status: number,
+  code: string,
+  headers: Readonly<Record<string, string>> = {},
+): Fault {
+  return {
+    kind: "answer",
+    status,
+    headers: { "content-type": "application/json", ...headers },
+    body: JSON.stringify({ "odata.error": { code, message: { lang: "en-US", value: code } } }),
   };
 }

@@ -5,13 +5,19 @@ import { createClock } from "../../shared/clock.ts";
 import { Secret } from "../../shared/secret.ts";
 import { StoreUnavailableError } from "../../shared/store/store.ts";
 import { createTables, type RowKey, type Tables } from "../../shared/store/table.ts";
-import { createLossyProxy, type Fate, type LossyProxy, type ProxiedRequest } from "../helpers/lossyProxy.ts";
-import { createTestStore, silentLog } from "../helpers/store.ts";
+import type { Fault, ProxiedRequest } from "../helpers/faultProxy.ts";
+import {
+  createStoreProxy,
+  createTestStore,
+  silentLog,
+  storeError,
+  type StoreProxy,
+} from "../helpers/store.ts";
 
 const never = new AbortController().signal;
 const keyOf = (rowKey: string, table = "rows"): RowKey => ({ table, partitionKey: "p", rowKey });
 
-let proxies: LossyProxy[] = [];
+let proxies: StoreProxy[] = [];
 afterEach(async () => {
   await Promise.all(proxies.map((proxy) => proxy.close()));
   proxies = [];
@@ -19,20 +25,20 @@ afterEach(async () => {
 
 /** A store behind a proxy, and the same one directly. */
 async function createLossyStore() {
-  const proxy = await createLossyProxy();
+  const proxy = await createStoreProxy();
   proxies.push(proxy);
   const direct = createTestStore();
   const lossy = createTestStore({ prefix: direct.prefix, connectionString: proxy.connectionString });
   return { proxy, direct, lossy };
 }
 
-/** The fate of the first matching request alone. */
-function once(method: string, fate: Fate) {
+/** A fault of the first matching request alone. */
+function once(method: string, fault: Fault) {
   let isOver = false;
   return (request: ProxiedRequest) => {
     if (isOver || request.method !== method || request.path.includes("/Tables")) return undefined;
     isOver = true;
-    return fate;
+    return fault;
   };
 }
 
@@ -186,7 +192,7 @@ describe("rows", () => {
 });
 
 describe("R93: an answer that was lost is no conflict", () => {
-  test.each(["loseAnswer", "loseRequest"] as const)("insert, when the network does: %s", async (kind) => {
+  test.each(["loseAnswer", "reset"] as const)("insert, when the network does: %s", async (kind) => {
     const { proxy, lossy, direct } = await createLossyStore();
     await direct.tables.insert(keyOf("first"), {}, never);
     proxy.decide = once("POST", { kind });
@@ -264,7 +270,7 @@ describe("a real conflict stays one, behind a lost answer too", () => {
       if (method !== "PUT" || !isFirst) return undefined;
       isFirst = false;
       await direct.tables.replace(keyOf("a"), { n: 2 }, etag, never);
-      return { kind: "loseRequest" };
+      return { kind: "reset" };
     };
     expect(await lossy.tables.replace(keyOf("a"), { n: 2 }, etag, never)).toBe("changed");
     expect((await read(direct.tables, keyOf("a"))).values["n"]).toBe(2);
@@ -279,7 +285,7 @@ describe("a real conflict stays one, behind a lost answer too", () => {
       if (method !== "DELETE" || !isFirst) return undefined;
       isFirst = false;
       await direct.tables.merge(keyOf("a"), { n: 2 }, etag, never);
-      return { kind: "loseRequest" };
+      return { kind: "reset" };
     };
     expect(await lossy.tables.remove(keyOf("a"), etag, never)).toBe("changed");
     expect((await read(direct.tables, keyOf("a"))).values["n"]).toBe(2);
@@ -311,7 +317,7 @@ describe("a store that fails", () => {
     await Promise.all(
       operations.map(async ([name, run]) => {
         const { proxy, lossy } = await createLossyStore();
-        proxy.decide = () => ({ kind: "answer", status: 503, code: "ServerBusy" });
+        proxy.decide = () => storeError(503, "ServerBusy");
         const error = await errorOf(run(lossy.tables, never));
         expect(error, name).toBeInstanceOf(StoreUnavailableError);
         expect(error, name).toMatchObject({ code: "STORE_UNAVAILABLE" });
@@ -327,7 +333,7 @@ describe("a store that fails", () => {
         const { proxy, lossy } = await createLossyStore();
         const headers = status === 429 ? { "retry-after": "0" } : {};
         proxy.decide = () =>
-          proxy.requests.length <= 2 ? { kind: "answer", status, code: "ServerBusy", headers } : undefined;
+          proxy.requests.length <= 2 ? storeError(status, "ServerBusy", headers) : undefined;
         expect(await lossy.tables.read(keyOf("a"), never), String(status)).toBeUndefined();
         expect(proxy.requests, String(status)).toHaveLength(3);
       }),
@@ -336,7 +342,7 @@ describe("a store that fails", () => {
 
   test.each([400, 401, 403, 413])("R95: %i is not tried again", async (status) => {
     const { proxy, lossy } = await createLossyStore();
-    proxy.decide = () => ({ kind: "answer", status, code: "Refused" });
+    proxy.decide = () => storeError(status, "Refused");
     for (const [name, run] of operations) {
       const before = proxy.requests.length;
       const error = await errorOf(run(lossy.tables, never));
@@ -349,25 +355,20 @@ describe("a store that fails", () => {
   test("a table whose name is refused because it is being deleted is an outage, not a conflict", async () => {
     const { proxy, lossy } = await createLossyStore();
     proxy.decide = ({ method }) =>
-      method === "GET"
-        ? { kind: "answer", status: 404, code: "TableNotFound" }
-        : { kind: "answer", status: 409, code: "TableBeingDeleted" };
+      method === "GET" ? storeError(404, "TableNotFound") : storeError(409, "TableBeingDeleted");
     for (const [name, run] of operations.filter(
       ([operation]) => operation !== "read" && operation !== "list",
     ))
       expect(await errorOf(run(lossy.tables, never)), name).toBeInstanceOf(StoreUnavailableError);
     // The table was found missing before its name was refused.
     proxy.decide = ({ path }) =>
-      path.includes("/Tables")
-        ? { kind: "answer", status: 409, code: "TableBeingDeleted" }
-        : { kind: "answer", status: 404, code: "TableNotFound" };
+      path.includes("/Tables") ? storeError(409, "TableBeingDeleted") : storeError(404, "TableNotFound");
     expect(await errorOf(lossy.tables.insert(keyOf("a"), {}, never))).toBeInstanceOf(StoreUnavailableError);
   });
 
   test("a table that goes between being made and being written to is an outage, not a conflict", async () => {
     const { proxy, lossy } = await createLossyStore();
-    proxy.decide = ({ path }) =>
-      path.includes("/Tables") ? undefined : { kind: "answer", status: 404, code: "TableNotFound" };
+    proxy.decide = ({ path }) => (path.includes("/Tables") ? undefined : storeError(404, "TableNotFound"));
     expect(await errorOf(lossy.tables.insert(keyOf("a"), {}, never))).toBeInstanceOf(StoreUnavailableError);
   });
 
@@ -391,7 +392,7 @@ describe("a store that fails", () => {
     const reason = new Error("the deadline");
     proxy.decide = () => {
       if (proxy.requests.length === 2) deadline.abort(reason);
-      return { kind: "loseRequest" };
+      return { kind: "reset" };
     };
     expect(await errorOf(lossy.tables.read(keyOf("a"), deadline.signal))).toBe(reason);
     expect(proxy.requests).toHaveLength(2);
@@ -423,10 +424,10 @@ describe("the clock", () => {
       connectionString: proxy.connectionString,
       clock,
     });
-    proxy.decide = () => ({ kind: "pass", headers: { date: "Fri, 01 May 2026 13:00:00 GMT" } });
+    proxy.answerHeaders = () => ({ date: "Fri, 01 May 2026 13:00:00 GMT" });
     expect(await lossy.tables.read(keyOf("a"), never)).toBeUndefined(); // a 404
     expect(clock.now()).toEqual(new Date("2026-05-01T13:00:00.000Z"));
-    proxy.decide = () => ({ kind: "pass", headers: { date: "nonsense" } });
+    proxy.answerHeaders = () => ({ date: "nonsense" });
     await lossy.tables.read(keyOf("a"), never);
     expect(clock.now()).toEqual(new Date("2026-05-01T13:00:00.000Z"));
   });
@@ -454,7 +455,7 @@ describe("R154: what the SDK cannot work with stops the start", () => {
 });
 
 test("without ALLOW_LOOPBACK plain http is never spoken, whatever the connection string says", async () => {
-  const proxy = await createLossyProxy();
+  const proxy = await createStoreProxy();
   proxies.push(proxy);
   const tables = createTables({
     storage: { tablePrefix: "t", connectionString: new Secret(proxy.connectionString) },

@@ -5,9 +5,8 @@ import { describe, expect, test } from "vitest";
 import type { ChannelKey } from "../../shared/crypto/keyring.ts";
 import { InstallationId, PLATFORMS } from "../../shared/notification.ts";
 import type { ChannelHolder, ChannelRow, InstallationRow } from "../../shared/store/store.ts";
-import { createLossyProxy } from "../helpers/lossyProxy.ts";
 import { createForgetfulStore, createNotification, createRecipientKey } from "../helpers/rows.ts";
-import { createTestStore } from "../helpers/store.ts";
+import { createStoreProxy, createTestStore } from "../helpers/store.ts";
 
 const never = new AbortController().signal;
 
@@ -246,7 +245,7 @@ test("a ping of an empty account makes nothing, and fails where nothing answers"
   const { store, listTables, prefix } = createTestStore();
   await store.ping(never);
   expect(await listTables()).toEqual([]);
-  const { connectionString, close } = await createLossyProxy();
+  const { connectionString, close } = await createStoreProxy();
   await close();
   await expect(createTestStore({ prefix, connectionString }).store.ping(never)).rejects.toMatchObject({
     code: "STORE_UNAVAILABLE",
