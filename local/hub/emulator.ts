@@ -60,6 +60,8 @@ export interface HubEmulator {
   readonly connectionString: string;
   /** @throws Error for a rule that the hub does not have. */
   readonly connectionStringOf: (ruleName: string) => string;
+  /** The usual one by way of a proxy on this port, which from then on is the hub's own to whoever signs for it. */
+  readonly connectionStringVia: (proxyPort: number) => string;
   /** Every request but those for /$inspect. */
   readonly requests: readonly ReceivedRequest[];
   readonly deliveries: readonly Delivery[];
@@ -114,7 +116,7 @@ export async function createHubEmulator(options: HubEmulatorOptions = {}): Promi
   const address = server.address();
   if (address === null || typeof address === "string") throw new Error("no port");
   const url = `http://127.0.0.1:${address.port}/`;
-  const hosts = [`127.0.0.1:${address.port}`, `localhost:${address.port}`];
+  const hosts = toHosts(address.port);
 
   async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const body = await readBody(request);
@@ -228,17 +230,21 @@ export async function createHubEmulator(options: HubEmulatorOptions = {}): Promi
     writeAnswer(response, trackingId, toRefusedAnswer(refusal, trackingId, now()));
   }
 
-  const connectionStringOf = (ruleName: string) => {
+  const toConnectionString = (ruleName: string, endpoint: string) => {
     const rule = rules.find(({ name }) => name === ruleName);
     if (rule === undefined) throw new Error(`the hub has no rule ${ruleName}`);
-    return `Endpoint=${url};SharedAccessKeyName=${rule.name};SharedAccessKey=${rule.primaryKey}`;
+    return `Endpoint=${endpoint};SharedAccessKeyName=${rule.name};SharedAccessKey=${rule.primaryKey}`;
   };
 
   return {
     url,
     hubName,
-    connectionString: connectionStringOf(usual),
-    connectionStringOf,
+    connectionString: toConnectionString(usual, url),
+    connectionStringOf: (ruleName) => toConnectionString(ruleName, url),
+    connectionStringVia: (proxyPort) => {
+      hosts.push(...toHosts(proxyPort));
+      return toConnectionString(usual, `http://127.0.0.1:${proxyPort}/`);
+    },
     requests,
     deliveries: hub.deliveries,
     installations: installations.list,
@@ -265,6 +271,10 @@ export async function createHubEmulator(options: HubEmulatorOptions = {}): Promi
       await saving;
     },
   };
+}
+
+function toHosts(port: number): string[] {
+  return [`127.0.0.1:${port}`, `localhost:${port}`];
 }
 
 /** A service needs Listen and Send, and should have no more. */

@@ -16,12 +16,15 @@ import { root } from "../../local/root.ts";
 import { createClock } from "../../shared/clock.ts";
 import { parseConfig, toFaultText } from "../../shared/config.ts";
 import { createLog } from "../../shared/log.ts";
-import { createContract } from "./contract.ts";
+import { type Calls, createCalls, createSettings, fireTimer } from "./calls.ts";
+import { type Contract, createContract } from "./contract.ts";
+
+export type { Answered } from "./calls.ts";
 
 export const WAYS = ["in process", "through the local host"] as const;
 export type Way = (typeof WAYS)[number];
 
-export interface Api {
+export interface Api extends Calls {
   readonly url: string;
   readonly hub: HubEmulator;
   readonly issuer: Issuer;
@@ -37,30 +40,9 @@ export interface Api {
   readonly time: { aheadMs: number };
   /** In process only: moves that clock. */
   readonly advance: (seconds: number) => void;
-  /** Every answer is held to the document, and so is the request where it was taken. */
-  readonly call: (
-    method: string,
-    path: string,
-    headers?: Readonly<Record<string, string>>,
-    body?: string | Uint8Array,
-  ) => Promise<Answered>;
-  /** sendSecure with the function key; `body` is made JSON. */
-  readonly send: (body: unknown, headers?: Readonly<Record<string, string>>) => Promise<Answered>;
-  /** Another call with the function key. */
-  readonly post: (path: string, body: unknown) => Promise<Answered>;
-  /** A call as this user's device. */
-  readonly as: (userId: string, method: string, path: string, body?: unknown) => Promise<Answered>;
   /** Runs a timer function once, to its end in process; through the local host it has begun. */
   readonly runTimer: (name: string) => Promise<void>;
   readonly close: () => Promise<void>;
-}
-
-export interface Answered {
-  readonly status: number;
-  readonly headers: Headers;
-  readonly text: string;
-  /** The body, parsed. */
-  readonly json: () => Readonly<Record<string, unknown>>;
 }
 
 export interface ApiOptions {
@@ -84,20 +66,15 @@ export async function createApi(way: Way, options: ApiOptions = {}): Promise<Api
   const givenHub = options.hub ?? beside?.hub;
   const hub = givenHub ?? (await createHubEmulator());
   const functionKey = beside?.functionKey ?? randomBytes(16).toString("hex");
-  const tablePrefix = beside?.tablePrefix ?? `t${randomUUID().replaceAll("-", "").slice(0, 20)}`;
-  const keySettings = beside?.keySettings ?? { PAYLOAD_LOCAL_KEK: randomBytes(32).toString("base64") };
-  const settings = {
-    STORAGE_CONNECTION_STRING: options.storageConnectionString ?? inject("storageConnectionString"),
-    TABLE_PREFIX: tablePrefix,
-    NOTIFICATION_HUB_CONNECTION_STRING: hub.connectionString,
-    NOTIFICATION_HUB_NAME: hub.hubName,
-    AUTH_ISSUER: issuer.url,
-    AUTH_AUDIENCE: issuer.audience,
-    ALLOW_LOOPBACK: "true",
-    ...keySettings,
-    ...options.settings,
-  };
-  const tokens = new Map<string, Promise<string>>();
+  const own = createSettings({
+    storageConnectionString: options.storageConnectionString ?? inject("storageConnectionString"),
+    hubConnectionString: hub.connectionString,
+    hubName: hub.hubName,
+    issuer,
+  });
+  const tablePrefix = beside?.tablePrefix ?? own.TABLE_PREFIX;
+  const keySettings = beside?.keySettings ?? { PAYLOAD_LOCAL_KEK: own.PAYLOAD_LOCAL_KEK };
+  const settings = { ...own, TABLE_PREFIX: tablePrefix, ...keySettings, ...options.settings };
   const lines: string[] = [];
   const startedMs = Date.now();
   const time = beside?.time ?? { aheadMs: 0 };
@@ -116,7 +93,6 @@ export async function createApi(way: Way, options: ApiOptions = {}): Promise<Api
   // Through the local host it serves nobody, and is asked for its document alone.
   const app = createApp(config.value, { ...clock, observe }, log, sleep);
   const document = toOpenApi(app.routes, config.value);
-  const contract = createContract(document);
   const host =
     way === "in process"
       ? await serveInProcess(app, functionKey, write)
@@ -127,22 +103,10 @@ export async function createApi(way: Way, options: ApiOptions = {}): Promise<Api
           onLine: write,
         });
 
-  const call: Api["call"] = async (method, path, headers = {}, body) => {
-    const response = await fetch(`${host.url}${path}`, {
-      method,
-      headers,
-      ...(body === undefined ? {} : { body: Buffer.from(body) }),
-    });
-    const text = await response.text();
-    const answer = { status: response.status, headers: response.headers, text };
-    contract.check({ method, path, headers, ...(body === undefined ? {} : { body }), answer });
-    return {
-      ...answer,
-      json: () => JSON.parse(text) as Readonly<Record<string, unknown>>,
-    };
-  };
-  const json = { "content-type": "application/json" };
+  const { check } = toContract(document);
+  const calls = createCalls({ url: () => host.url, issuer, functionKey, check });
   return {
+    ...calls,
     url: host.url,
     hub,
     issuer,
@@ -155,35 +119,22 @@ export async function createApi(way: Way, options: ApiOptions = {}): Promise<Api
     advance: (seconds) => {
       time.aheadMs += seconds * 1000;
     },
-    call,
-    send: (body, headers) =>
-      call(
-        "POST",
-        "/api/notifications",
-        { ...json, "x-functions-key": functionKey, ...headers },
-        JSON.stringify(body),
-      ),
-    post: (path, body) =>
-      call("POST", path, { ...json, "x-functions-key": functionKey }, JSON.stringify(body)),
-    as: async (userId, method, path, body) => {
-      const token = tokens.get(userId) ?? issuer.buildUserToken(userId);
-      tokens.set(userId, token);
-      const authorization = `Bearer ${await token}`;
-      return body === undefined
-        ? call(method, path, { authorization })
-        : call(method, path, { ...json, authorization }, JSON.stringify(body));
-    },
-    runTimer: async (name) => {
-      if ("runTimer" in host) return host.runTimer(name);
-      const answer = await call("POST", `/admin/functions/${name}`, json, '{"input":""}');
-      if (answer.status !== 202) throw new Error(`${name}: ${answer.status} ${answer.text}`);
-    },
+    runTimer: (name) => ("runTimer" in host ? host.runTimer(name) : fireTimer(calls, name)),
     close: async () => {
       await host.close();
       if (beside === undefined) await issuer.close();
       if (givenHub === undefined) await hub.close();
     },
   };
+}
+
+const contracts = new Map<string, Contract>();
+/** Compiled once for all apps that say the same of themselves. */
+function toContract(document: OpenApi): Contract {
+  const text = JSON.stringify(document);
+  const known = contracts.get(text) ?? createContract(document);
+  contracts.set(text, known);
+  return known;
 }
 
 /** The app's own routes behind Node's HTTP server: what a Functions host does, without one. */

@@ -385,6 +385,14 @@ describe("whenQuiet", () => {
     await proxy.whenQuiet();
   });
 
+  test("sees that a connection has ended which the proxy has just broken", async () => {
+    const bare = askBare();
+    await once(bare.socket, "data");
+    await proxy.setFault({ kind: "reset" });
+    await proxy.whenQuiet();
+    expect(await bare.ended).toBe("ECONNRESET");
+  });
+
   test("waits for what is on its way although its client is gone", async () => {
     const finish = Promise.withResolvers<void>();
     gate = finish.promise;

@@ -115,7 +115,8 @@ export async function createFaultProxy(upstreamPort: number): Promise<FaultProxy
     if (closing.signal.aborted) return;
     switch (fault?.kind) {
       case "hang":
-        return whenClosed(client); // what else it asks hangs too
+        if (clients.has(client)) await whenClosed(client); // what else it asks hangs too
+        return;
       case "refuse":
       case "reset":
         return void client.resetAndDestroy();
@@ -220,11 +221,10 @@ function track(socket: Socket, open: Set<Socket>): void {
   socket.on("close", () => open.delete(socket));
 }
 
-/** Whatever it closes of. */
+/** Of a socket that is still tracked: `closed` is true a little before its event, which alone is waited for. */
 function whenClosed(socket: Socket): Promise<void> {
   return new Promise((resolve) => {
-    if (socket.closed) resolve();
-    else socket.once("close", () => resolve());
+    socket.once("close", () => resolve());
   });
 }
 

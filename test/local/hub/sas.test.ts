@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createAppleNotification } from "@azure/notification-hubs";
 import { createHubEmulator, type HubEmulator } from "../../../local/hub/emulator.ts";
 import { signSas, verifySas } from "../../../local/hub/sas.ts";
-import { createSdkClient, createToken, keyOf, request, toDetail } from "./clients.ts";
+import { createSdkClient, createToken, keyOf, request, startHub, toDetail } from "./clients.ts";
 
 // REST reference §2.4, made with the SDK's own signer
 test.each([
@@ -67,6 +67,17 @@ describe("a verified token", () => {
     expect(verifySas({ ...base, authorization, now, rules: [namespaceRule] }).ok).toBe(true);
     expect(verifySas({ ...base, authorization, now, rules: [namespaceRule, hubRule] }).ok).toBe(false);
   });
+});
+
+test("a token for a proxy's address counts once the hub was told of the proxy", async () => {
+  const hub = await startHub();
+  const token = () => createToken(hub, { audience: "http://127.0.0.1:1/" });
+  const ask = () => request(hub, "GET", "installations/i1", { authorization: token() });
+  expect((await ask()).status).toBe(401);
+  const [endpoint, ...rest] = hub.connectionStringVia(1).split(";");
+  expect(endpoint).toBe("Endpoint=http://127.0.0.1:1/");
+  expect(rest).toEqual(hub.connectionString.split(";").slice(1));
+  expect((await ask()).status).toBe(404);
 });
 
 describe("over HTTP", () => {
