@@ -11,7 +11,7 @@ import { createFaultProxy, type FaultProxy, type ProxiedRequest } from "./faultP
 import { createStoreProxy, createTestStore } from "./store.ts";
 
 /** One request of the app. */
-export interface Step {
+interface Step {
   readonly to: "store" | "hub";
   /** Asked for each one that arrives there; the first that fits is it. */
   readonly isIt: (request: ProxiedRequest) => boolean;
