@@ -51,6 +51,9 @@ type Settings = {
   @description('Optional. Days, at most 3650.')
   INSTALLATION_TTL: string?
 
+  @description('Optional. Whether sendSecure refuses a call without an Idempotency-Key.')
+  REQUIRE_IDEMPOTENCY_KEY: ('true' | 'false')?
+
   @description('Optional. What a push does where a call does not say.')
   DEFAULT_DISPLAY: ('alert' | 'silent')?
 
@@ -65,6 +68,9 @@ type Settings = {
 
   @description('Optional. Instead: a key that the device app looks up in its own languages.')
   ALERT_BODY_LOC_KEY: string?
+
+  @description('Optional. NCRONTAB with six fields, in UTC.')
+  REDELIVER_SCHEDULE: string?
 
   @description('Optional. NCRONTAB with six fields, in UTC.')
   DROP_EXPIRED_SCHEDULE: string?
