@@ -9,6 +9,9 @@ type Settings = {
   @description('Optional. Begins every table\'s name, for an account shared with others.')
   TABLE_PREFIX: string?
 
+  @description('Optional. PEM of the certificate alone, never its key; or a Key Vault reference (docs/deployment.md).')
+  MPNS_CERTIFICATE: string?
+
   @description('Optional. What a device token must allow.')
   AUTH_SCOPE: string?
 
