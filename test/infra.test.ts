@@ -207,12 +207,53 @@ test("alerts go by lines that the app writes", () => {
   const events = [...alerts.matchAll(/event (?:==|in) \(?("[\w", ]+")/g)].flatMap(([, names = ""]) =>
     [...names.matchAll(/"(\w+)"/g)].map(([, name]) => name ?? ""),
   );
-  expect(events.toSorted()).toEqual(["expired_dropped", "payload_unreadable", "row_damaged"]);
+  expect([...new Set(events)].toSorted()).toEqual([
+    "certificate_checked",
+    "certificate_unreadable",
+    "expired_dropped",
+    "payload_unreadable",
+    "push_given_up",
+    "pushes_redelivered",
+    "row_damaged",
+    "task_given_up",
+  ]);
   expect(
     events.filter((event) => !new RegExp(`log\\.(?:info|warn|error)\\("${event}"`).test(source)),
   ).toEqual([]);
   expect(alerts).toContain('tostring(line.outcome) == "credentials"');
   expect(source).toContain('{ kind: "credentials"');
+  // What is compared has to stand on that very line.
+  const compared = [...alerts.matchAll(/event == "(\w+)" and (.*)'/g)].flatMap(([, event = "", rest = ""]) =>
+    [...rest.matchAll(/tolong\(line\.(\w+)\)/g)].map(([, field = ""]) => [event, field] as const),
+  );
+  expect(compared).toEqual([
+    ["pushes_redelivered", "oldestSeconds"],
+    ["pushes_redelivered", "open"],
+    ["certificate_checked", "daysLeft"],
+  ]);
+  for (const [event, field] of compared)
+    expect(source).toMatch(new RegExp(`log\\.info\\("${event}", \\{([^}]*,)? ${field}[,: ]`));
+  const [, most] = /MAX_COUNTED_ROWS = (\d+);/.exec(source) ?? [];
+  expect(alerts).toContain(`tolong(line.open) >= ${most})`);
+});
+
+test("docs/deployment.md tells of every alert, and of no other", () => {
+  const alerts = read("infra/modules/alerts.bicep");
+  const namesIn = (array: string, prefix = "") =>
+    [...(alerts.split(`var ${array} = [`)[1]?.split("\n]")[0] ?? "").matchAll(/name: '([\w-]+)'/g)].map(
+      ([, name = ""]) => prefix + name,
+    );
+  const table = /\| alert .*?\n\n/s.exec(read("docs/deployment.md"))?.[0] ?? "";
+  const rows = table.split("\n").slice(2);
+  const told = rows.flatMap((row) =>
+    [...(row.split("|")[1] ?? "").matchAll(/`([\w-]+)`/g)].map(([, name = ""]) => name),
+  );
+  expect(told.toSorted()).toEqual([...namesIn("logAlerts"), ...namesIn("hubAlerts", "hub-")].toSorted());
+  const bounds = [
+    ...read("infra/main.bicep").matchAll(/^param (oldestPush\w+|certificate\w+) int = (\d+)$/gm),
+  ];
+  expect(bounds).toHaveLength(2);
+  for (const [, name = "", value = ""] of bounds) expect(table).toContain(` ${value} (\`${name}\`)`);
 });
 
 test("sampling leaves alone what alerts and audits go by", () => {
