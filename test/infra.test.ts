@@ -1,5 +1,6 @@
 // The Azure templates and what docs/deployment.md counts. The templates are read as text: they and the app may not drift apart. What the compiler judges is left to it
 // (`.github/workflows/check.yml`).
+import { randomBytes } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { parseConfig } from "../shared/config.ts";
@@ -311,7 +312,11 @@ test("what docs/deployment.md counts of table calls is what is called", async ()
   const register = (user: string) =>
     api.as(user, "PUT", "/api/installations/phone", { platform: "fcmv1", pushChannel: user });
   const send = (...to: readonly string[]) => api.send({ to, payload: 1 });
+  const sendKeyed = (to: string) =>
+    api.send({ to, payload: 1 }, { "idempotency-key": randomBytes(8).toString("hex") });
   const dropExpired = () => api.runTimer("dropExpired");
+  const redeliver = () => api.runTimer("redeliverPushes");
+  const [ofSend, ofRedeliver, ofDropExpired, ofNewDay] = [4, 4, 6, 6];
 
   await count(dropExpired, "the very first, which makes 31 days");
   await count(dropExpired, "`dropExpired`, hourly");
@@ -319,30 +324,65 @@ test("what docs/deployment.md counts of table calls is what is called", async ()
   await count(() => register("ada"), "registering a new device");
   await count(() => register("ada"), "renewing one");
   await send("ada"); // the day's key
-  await count(() => send("ada"), "each device registered less than two minutes ago", 2);
+  await count(() => send("ada"), "each device registered less than two minutes ago", ofSend);
   api.advance(300);
   await dropExpired(); // it may be the next day by now
   await send("ada");
   const sent = await count(() => send("ada"), "a send to one recipient");
   expect(sent.json()).toMatchObject({ push: "accepted" });
   await count(() => send("nobody"), "to a recipient without devices");
-  await count(() => send("ada", "warm"), "each further recipient", 2);
-  const fetchIt = () => api.as("ada", "GET", `/api/notifications/${String(sent.json()["id"])}`);
-  await count(fetchIt, "the first fetch");
-  await count(fetchIt, "a later fetch of the same");
+  await count(() => send("ada", "warm"), "each further recipient", ofSend);
   const path = `/api/notifications/${String(sent.json()["id"])}`;
+  await count(() => api.as("ada", "GET", path), "the first fetch");
+  await count(() => api.as("ada", "GET", path), "a later fetch of the same");
   await count(() => api.as("ada", "GET", "/api/notifications"), "a page of the list");
   await count(() => api.as("ada", "PUT", `${path}/read`), "marking one read");
+  const receipts = (...to: readonly string[]) =>
+    api.post("/api/receipts", { id: String(sent.json()["id"]), to });
+  await count(() => receipts("ada"), "receipts of one recipient");
+  await count(() => receipts("ada", "warm"), "each further receipt", 2);
   await count(() => api.as("ada", "DELETE", path), "deleting one");
+
+  await count(redeliver, "`redeliverPushes`, every minute, with nothing to do");
   api.hub.fail({ on: "send", answer: { status: 503 } });
-  await count(() => send("ada"), "that the hub does not take (503), to take it back", 2);
+  const pending = await count(() => send("ada"), "that the hub does not take (202)", ofSend);
+  expect(pending.status).toBe(202);
+  api.advance(60);
+  await count(redeliver, "each push that it makes", ofRedeliver);
+  await send("ada");
+  api.advance(60);
+  const erasing = async () => {
+    await api.post("/api/recipients/erase", { to: ["eve"] });
+    api.advance(60);
+    await redeliver();
+  };
+  await register("eve");
+  api.advance(300);
+  await send("eve");
+  api.advance(60);
+  await count(erasing, "erasing a recipient with one notification and one device", ofRedeliver);
+  expect(api.lines.findLast((line) => line.includes('"recipients_erased"'))).toContain('"notifications":1');
+
   await count(() => api.call("GET", "/api/health"), "health, at most once in 10 s");
   await count(() => api.as("ada", "DELETE", "/api/installations/phone"), "removing one");
+  await dropExpired(); // as above
   api.advance(86_400);
-  await count(dropExpired, "once a day, for the day that is over and the one that is new", 6);
+  await count(dropExpired, "once a day, for the day that is over and the one that is new", ofDropExpired);
+  await send("warm"); // the day's key
+  await sendKeyed("warm"); // makes the table
+  await count(() => sendKeyed("warm"), "with an `Idempotency-Key`", ofSend);
+  api.advance(1);
+  await dropExpired();
+  api.advance(86_400);
+  const butOneKey = ofDropExpired + ofNewDay + 1;
+  await count(dropExpired, "each `Idempotency-Key` a day later, each failed push a week later", butOneKey);
   await api.close();
   await proxy.close();
 
   for (const [what, calls] of counted) expect({ what, calls: told.get(what) }).toEqual({ what, calls });
-  expect(counted.size).toBe(17);
+  expect(counted.size).toBe(24);
+  expect(counted.get("a send to one recipient")).toBe(ofSend);
+  expect(counted.get("`redeliverPushes`, every minute, with nothing to do")).toBe(ofRedeliver);
+  expect(counted.get("`dropExpired`, hourly")).toBe(ofDropExpired);
+  expect(counted.get("once a day, for the day that is over and the one that is new")).toBe(ofNewDay);
 });
