@@ -269,6 +269,20 @@ test("sampling leaves alone what alerts and audits go by", () => {
   expect(read("infra/main.bicep")).toContain(`/${host.extensions.http.routePrefix}'`);
 });
 
+test("a timer's pass ends by itself, before the host would end it and its instance", () => {
+  const [, hours, minutes, seconds] =
+    /"functionTimeout": "(\d\d):(\d\d):(\d\d)"/.exec(read("host.json")) ?? [];
+  const hostMs = ((Number(hours) * 60 + Number(minutes)) * 60 + Number(seconds)) * 1000;
+  const passes = list("functions", ".ts").flatMap((file) =>
+    [...read(file).matchAll(/PASS_TIMEOUT_MS = ([\d_]+);/g)].map(([, ms = ""]) =>
+      Number(ms.replaceAll("_", "")),
+    ),
+  );
+  expect(passes).toHaveLength(2);
+  // Half a minute for what a pass still writes when it is told to end.
+  for (const ms of passes) expect(ms + 30_000).toBeLessThan(hostMs);
+});
+
 test("Azure, the package and the tools agree on Node's version, the service's name and the package's folder", () => {
   const manifest = JSON.parse(read("package.json")) as {
     readonly main: string;
