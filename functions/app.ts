@@ -2,6 +2,7 @@
 // the very same parts in their own process.
 import type { TokenCredential } from "@azure/identity";
 import { createTokenVerifier } from "../shared/auth/token.ts";
+import { createCertificateWatch, type WatchedCertificate } from "../shared/certificate.ts";
 import type { Clock } from "../shared/clock.ts";
 import type { Config } from "../shared/config.ts";
 import { createKeyring } from "../shared/crypto/keyring.ts";
@@ -50,7 +51,11 @@ export function createApp(config: Config, clock: Clock, log: Log, sleep: Sleep):
     routes: createRoutes(service, config, {}), // no Web Push yet, so no key of it
     timers: [
       redeliverPushes(config.schedules.redeliverPushes, service.redeliver),
-      dropExpired(config.schedules.dropExpired, createDropExpired({ store, keyring, clock })),
+      dropExpired(
+        config.schedules.dropExpired,
+        createDropExpired({ store, keyring, clock }),
+        createCertificateWatch({ certificates: toWatched(config), clock }),
+      ),
     ],
     tokens: createTokenVerifier({
       ...tokens,
@@ -63,6 +68,10 @@ export function createApp(config: Config, clock: Clock, log: Log, sleep: Sleep):
     }),
     senderAuth: senders.auth,
   };
+}
+
+function toWatched({ mpns }: Config): readonly WatchedCertificate[] {
+  return mpns.certificate === undefined ? [] : [{ setting: "MPNS_CERTIFICATE", pem: mpns.certificate }];
 }
 
 function createWrapper({ kek, allowLoopback }: Config, credential: TokenCredential): KeyWrapper {

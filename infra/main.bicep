@@ -89,8 +89,19 @@ param networkPrefix string = '10.60.0.0/24'
 @description('Optional. Addresses told of alerts; without any, alerts show in the portal alone.')
 param alertEmails string[] = []
 
+@description('Optional. For how long redeliverPushes may not have completed before it is an alert; several times its schedule.')
+param redeliverPushesWindow 'PT15M' | 'PT30M' | 'PT1H' | 'PT6H' | 'P1D' = 'PT15M'
+
+@description('Optional. Seconds that a push, or another task, may wait in the outbox before it is an alert.')
+@minValue(60)
+param oldestPushSeconds int = 900
+
 @description('Optional. For how long dropExpired may not have completed before it is an alert; longer than its schedule.')
 param dropExpiredWindow 'PT3H' | 'PT6H' | 'PT12H' | 'P1D' | 'P2D' = 'PT3H'
+
+@description('Optional. Days before a certificate\'s end from which it is an alert.')
+@minValue(0)
+param certificateDays int = 30
 
 @description('Optional. Days for which logs are kept.')
 @minValue(30)
@@ -243,7 +254,10 @@ module alerts 'modules/alerts.bicep' = {
     namespaceName: namespaceName
     hubName: hubName
     emails: alertEmails
+    redeliverPushesWindow: redeliverPushesWindow
+    oldestPushSeconds: oldestPushSeconds
     dropExpiredWindow: dropExpiredWindow
+    certificateDays: certificateDays
   }
   dependsOn: [monitoring, notificationHub]
 }

@@ -18,6 +18,8 @@ const MAX_PAYLOAD_BYTES_CEILING = 921_600; // 900 KiB: fits an entity of 1 MiB w
 export interface Config {
   readonly storage: StorageConfig;
   readonly hub: { readonly connectionString: Secret<string>; readonly name: string };
+  /** Unchecked: one that cannot be read is not to stop the others' pushes. */
+  readonly mpns: { readonly certificate?: Secret<string> };
   readonly tokens: TokenConfig;
   readonly senders: SenderConfig;
   readonly kek: KekConfig;
@@ -94,6 +96,7 @@ export function parseConfig(env: Environment): Result<Config, readonly ConfigFau
   const userClaim = read.text("AUTH_USER_CLAIM", userClaimName);
   const clientIds = read.list("SENDER_CLIENT_IDS", visible);
   const userIdPattern = read.pattern("USER_ID_PATTERN");
+  const mpnsCertificate = read.asGiven("MPNS_CERTIFICATE");
 
   const config: Config = {
     storage: readStorage(read, faults, allowLoopback),
@@ -101,6 +104,7 @@ export function parseConfig(env: Environment): Result<Config, readonly ConfigFau
       connectionString: new Secret(read.required("NOTIFICATION_HUB_CONNECTION_STRING")),
       name: read.required("NOTIFICATION_HUB_NAME", hubName),
     },
+    mpns: mpnsCertificate === undefined ? {} : { certificate: new Secret(mpnsCertificate) },
     tokens: {
       issuers: read.requiredList("AUTH_ISSUER", (text) => issuerFault(text, allowLoopback)),
       audiences: read.requiredList("AUTH_AUDIENCE", audienceFault),

@@ -16,9 +16,14 @@ export type SettingsReader = ReturnType<typeof createSettingsReader>;
 
 /** Reads settings by name. What is wrong goes to `faults`, and a harmless value stands in for it. */
 export function createSettingsReader(env: Environment, faults: ConfigFault[]) {
-  const text = (setting: string, check?: Check): string | undefined => {
+  /** Whatever it holds, an unresolved reference too: for what is judged later, and must not stop the start. */
+  const asGiven = (setting: string): string | undefined => {
     const value = env[setting]?.trim();
-    if (value === undefined || value === "") return undefined;
+    return value === "" ? undefined : value;
+  };
+  const text = (setting: string, check?: Check): string | undefined => {
+    const value = asGiven(setting);
+    if (value === undefined) return undefined;
     // The platform leaves the reference itself in place when it cannot read the secret.
     const fault = value.startsWith("@Microsoft.KeyVault(")
       ? "is a Key Vault reference that the platform could not resolve (does the app's identity have access?)"
@@ -42,6 +47,7 @@ export function createSettingsReader(env: Environment, faults: ConfigFault[]) {
       ),
     );
   return {
+    asGiven,
     text,
     required,
     list,

@@ -493,7 +493,9 @@ test("R142: what was parsed does not print its secrets", () => {
     STORAGE_CONNECTION_STRING: required.STORAGE_CONNECTION_STRING.replace("a2V5", marker),
     NOTIFICATION_HUB_CONNECTION_STRING: required.NOTIFICATION_HUB_CONNECTION_STRING.replace("a2V5", marker),
     PAYLOAD_LOCAL_KEK: secret,
+    MPNS_CERTIFICATE: `${marker} (a key may stand beside it)`,
   });
+  expect(config.mpns.certificate?.reveal()).toContain(marker);
   for (const text of [JSON.stringify(config), inspect(config, { depth: 9, showHidden: true })]) {
     expect(text).not.toContain(marker);
     expect(text).not.toContain(secret);

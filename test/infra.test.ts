@@ -1,5 +1,6 @@
 // The Azure templates and what docs/deployment.md counts. The templates are read as text: they and the app may not drift apart. What the compiler judges is left to it
 // (`.github/workflows/check.yml`).
+import { randomBytes } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { parseConfig } from "../shared/config.ts";
@@ -207,12 +208,53 @@ test("alerts go by lines that the app writes", () => {
   const events = [...alerts.matchAll(/event (?:==|in) \(?("[\w", ]+")/g)].flatMap(([, names = ""]) =>
     [...names.matchAll(/"(\w+)"/g)].map(([, name]) => name ?? ""),
   );
-  expect(events.toSorted()).toEqual(["expired_dropped", "payload_unreadable", "row_damaged"]);
+  expect([...new Set(events)].toSorted()).toEqual([
+    "certificate_checked",
+    "certificate_unreadable",
+    "expired_dropped",
+    "payload_unreadable",
+    "push_given_up",
+    "pushes_redelivered",
+    "row_damaged",
+    "task_given_up",
+  ]);
   expect(
     events.filter((event) => !new RegExp(`log\\.(?:info|warn|error)\\("${event}"`).test(source)),
   ).toEqual([]);
   expect(alerts).toContain('tostring(line.outcome) == "credentials"');
   expect(source).toContain('{ kind: "credentials"');
+  // What is compared has to stand on that very line.
+  const compared = [...alerts.matchAll(/event == "(\w+)" and (.*)'/g)].flatMap(([, event = "", rest = ""]) =>
+    [...rest.matchAll(/tolong\(line\.(\w+)\)/g)].map(([, field = ""]) => [event, field] as const),
+  );
+  expect(compared).toEqual([
+    ["pushes_redelivered", "oldestSeconds"],
+    ["pushes_redelivered", "open"],
+    ["certificate_checked", "daysLeft"],
+  ]);
+  for (const [event, field] of compared)
+    expect(source).toMatch(new RegExp(`log\\.info\\("${event}", \\{([^}]*,)? ${field}[,: ]`));
+  const [, most] = /MAX_COUNTED_ROWS = (\d+);/.exec(source) ?? [];
+  expect(alerts).toContain(`tolong(line.open) >= ${most})`);
+});
+
+test("docs/deployment.md tells of every alert, and of no other", () => {
+  const alerts = read("infra/modules/alerts.bicep");
+  const namesIn = (array: string, prefix = "") =>
+    [...(alerts.split(`var ${array} = [`)[1]?.split("\n]")[0] ?? "").matchAll(/name: '([\w-]+)'/g)].map(
+      ([, name = ""]) => prefix + name,
+    );
+  const table = /\| alert .*?\n\n/s.exec(read("docs/deployment.md"))?.[0] ?? "";
+  const rows = table.split("\n").slice(2);
+  const told = rows.flatMap((row) =>
+    [...(row.split("|")[1] ?? "").matchAll(/`([\w-]+)`/g)].map(([, name = ""]) => name),
+  );
+  expect(told.toSorted()).toEqual([...namesIn("logAlerts"), ...namesIn("hubAlerts", "hub-")].toSorted());
+  const bounds = [
+    ...read("infra/main.bicep").matchAll(/^param (oldestPush\w+|certificate\w+) int = (\d+)$/gm),
+  ];
+  expect(bounds).toHaveLength(2);
+  for (const [, name = "", value = ""] of bounds) expect(table).toContain(` ${value} (\`${name}\`)`);
 });
 
 test("sampling leaves alone what alerts and audits go by", () => {
@@ -225,6 +267,20 @@ test("sampling leaves alone what alerts and audits go by", () => {
   const kept = host.logging.applicationInsights.samplingSettings.excludedTypes.split(";");
   expect(kept).toEqual(expect.arrayContaining(["Request", "Exception", "Trace"]));
   expect(read("infra/main.bicep")).toContain(`/${host.extensions.http.routePrefix}'`);
+});
+
+test("a timer's pass ends by itself, before the host would end it and its instance", () => {
+  const [, hours, minutes, seconds] =
+    /"functionTimeout": "(\d\d):(\d\d):(\d\d)"/.exec(read("host.json")) ?? [];
+  const hostMs = ((Number(hours) * 60 + Number(minutes)) * 60 + Number(seconds)) * 1000;
+  const passes = list("functions", ".ts").flatMap((file) =>
+    [...read(file).matchAll(/PASS_TIMEOUT_MS = ([\d_]+);/g)].map(([, ms = ""]) =>
+      Number(ms.replaceAll("_", "")),
+    ),
+  );
+  expect(passes).toHaveLength(2);
+  // Half a minute for what a pass still writes when it is told to end.
+  for (const ms of passes) expect(ms + 30_000).toBeLessThan(hostMs);
 });
 
 test("Azure, the package and the tools agree on Node's version, the service's name and the package's folder", () => {
@@ -270,7 +326,11 @@ test("what docs/deployment.md counts of table calls is what is called", async ()
   const register = (user: string) =>
     api.as(user, "PUT", "/api/installations/phone", { platform: "fcmv1", pushChannel: user });
   const send = (...to: readonly string[]) => api.send({ to, payload: 1 });
+  const sendKeyed = (to: string) =>
+    api.send({ to, payload: 1 }, { "idempotency-key": randomBytes(8).toString("hex") });
   const dropExpired = () => api.runTimer("dropExpired");
+  const redeliver = () => api.runTimer("redeliverPushes");
+  const [ofSend, ofRedeliver, ofDropExpired, ofNewDay] = [4, 4, 6, 6];
 
   await count(dropExpired, "the very first, which makes 31 days");
   await count(dropExpired, "`dropExpired`, hourly");
@@ -278,30 +338,65 @@ test("what docs/deployment.md counts of table calls is what is called", async ()
   await count(() => register("ada"), "registering a new device");
   await count(() => register("ada"), "renewing one");
   await send("ada"); // the day's key
-  await count(() => send("ada"), "each device registered less than two minutes ago", 2);
+  await count(() => send("ada"), "each device registered less than two minutes ago", ofSend);
   api.advance(300);
   await dropExpired(); // it may be the next day by now
   await send("ada");
   const sent = await count(() => send("ada"), "a send to one recipient");
   expect(sent.json()).toMatchObject({ push: "accepted" });
   await count(() => send("nobody"), "to a recipient without devices");
-  await count(() => send("ada", "warm"), "each further recipient", 2);
-  const fetchIt = () => api.as("ada", "GET", `/api/notifications/${String(sent.json()["id"])}`);
-  await count(fetchIt, "the first fetch");
-  await count(fetchIt, "a later fetch of the same");
+  await count(() => send("ada", "warm"), "each further recipient", ofSend);
   const path = `/api/notifications/${String(sent.json()["id"])}`;
+  await count(() => api.as("ada", "GET", path), "the first fetch");
+  await count(() => api.as("ada", "GET", path), "a later fetch of the same");
   await count(() => api.as("ada", "GET", "/api/notifications"), "a page of the list");
   await count(() => api.as("ada", "PUT", `${path}/read`), "marking one read");
+  const receipts = (...to: readonly string[]) =>
+    api.post("/api/receipts", { id: String(sent.json()["id"]), to });
+  await count(() => receipts("ada"), "receipts of one recipient");
+  await count(() => receipts("ada", "warm"), "each further receipt", 2);
   await count(() => api.as("ada", "DELETE", path), "deleting one");
+
+  await count(redeliver, "`redeliverPushes`, every minute, with nothing to do");
   api.hub.fail({ on: "send", answer: { status: 503 } });
-  await count(() => send("ada"), "that the hub does not take (503), to take it back", 2);
+  const pending = await count(() => send("ada"), "that the hub does not take (202)", ofSend);
+  expect(pending.status).toBe(202);
+  api.advance(60);
+  await count(redeliver, "each push that it makes", ofRedeliver);
+  await send("ada");
+  api.advance(60);
+  const erasing = async () => {
+    await api.post("/api/recipients/erase", { to: ["eve"] });
+    api.advance(60);
+    await redeliver();
+  };
+  await register("eve");
+  api.advance(300);
+  await send("eve");
+  api.advance(60);
+  await count(erasing, "erasing a recipient with one notification and one device", ofRedeliver);
+  expect(api.lines.findLast((line) => line.includes('"recipients_erased"'))).toContain('"notifications":1');
+
   await count(() => api.call("GET", "/api/health"), "health, at most once in 10 s");
   await count(() => api.as("ada", "DELETE", "/api/installations/phone"), "removing one");
+  await dropExpired(); // as above
   api.advance(86_400);
-  await count(dropExpired, "once a day, for the day that is over and the one that is new", 6);
+  await count(dropExpired, "once a day, for the day that is over and the one that is new", ofDropExpired);
+  await send("warm"); // the day's key
+  await sendKeyed("warm"); // makes the table
+  await count(() => sendKeyed("warm"), "with an `Idempotency-Key`", ofSend);
+  api.advance(1);
+  await dropExpired();
+  api.advance(86_400);
+  const butOneKey = ofDropExpired + ofNewDay + 1;
+  await count(dropExpired, "each `Idempotency-Key` a day later, each failed push a week later", butOneKey);
   await api.close();
   await proxy.close();
 
   for (const [what, calls] of counted) expect({ what, calls: told.get(what) }).toEqual({ what, calls });
-  expect(counted.size).toBe(17);
+  expect(counted.size).toBe(24);
+  expect(counted.get("a send to one recipient")).toBe(ofSend);
+  expect(counted.get("`redeliverPushes`, every minute, with nothing to do")).toBe(ofRedeliver);
+  expect(counted.get("`dropExpired`, hourly")).toBe(ofDropExpired);
+  expect(counted.get("once a day, for the day that is over and the one that is new")).toBe(ofNewDay);
 });

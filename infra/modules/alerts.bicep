@@ -24,8 +24,17 @@ param hubName string
 @description('Required. Addresses told of alerts; empty: alerts show in the portal alone.')
 param emails string[]
 
+@description('Required. For how long redeliverPushes may not have completed.')
+param redeliverPushesWindow 'PT15M' | 'PT30M' | 'PT1H' | 'PT6H' | 'P1D'
+
+@description('Required. Seconds that a push, or another task, may wait in the outbox.')
+param oldestPushSeconds int
+
 @description('Required. For how long dropExpired may not have completed.')
 param dropExpiredWindow 'PT3H' | 'PT6H' | 'PT12H' | 'P1D' | 'P2D'
+
+@description('Required. Days before a certificate\'s end from which it is an alert.')
+param certificateDays int
 
 // Lines are JSON; the message of a trace is the line.
 var ownLines = 'traces | where message startswith "{" | extend line = parse_json(message) | extend event = tostring(line.event)'
@@ -66,12 +75,49 @@ var logAlerts = [
     frequency: 'PT5M'
   }
   {
+    name: 'oldest-push'
+    title: 'A push, or another task, has waited too long in the outbox'
+    // The app counts to 1000; where there are more, the oldest may be among the others.
+    query: '${ownLines} | where event == "pushes_redelivered" and (tolong(line.oldestSeconds) > ${oldestPushSeconds} or tolong(line.open) >= 1000)'
+    operator: 'GreaterThan'
+    threshold: 0
+    window: redeliverPushesWindow
+    frequency: 'PT5M'
+  }
+  {
+    name: 'redeliver-pushes'
+    title: 'redeliverPushes has not completed: what could not be pushed at once is not pushed'
+    query: '${ownLines} | where event == "pushes_redelivered"'
+    operator: 'LessThan'
+    threshold: 1
+    window: redeliverPushesWindow
+    frequency: 'PT5M'
+  }
+  {
+    name: 'given-up'
+    title: 'A push, or another task, was given up'
+    query: '${ownLines} | where event in ("push_given_up", "task_given_up")'
+    operator: 'GreaterThan'
+    threshold: 0
+    window: 'PT15M'
+    frequency: 'PT5M'
+  }
+  {
     name: 'drop-expired'
     title: 'dropExpired has not completed: expired payloads may still be stored'
     query: '${ownLines} | where event == "expired_dropped"'
     operator: 'LessThan'
     threshold: 1
     window: dropExpiredWindow
+    frequency: 'PT1H'
+  }
+  {
+    name: 'certificate'
+    title: 'A certificate is near its end, over, or unreadable'
+    query: '${ownLines} | where event == "certificate_unreadable" or (event == "certificate_checked" and tolong(line.daysLeft) < ${certificateDays})'
+    operator: 'GreaterThan'
+    threshold: 0
+    window: dropExpiredWindow // in which dropExpired has looked at it
     frequency: 'PT1H'
   }
 ]

@@ -9,6 +9,9 @@ type Settings = {
   @description('Optional. Begins every table\'s name, for an account shared with others.')
   TABLE_PREFIX: string?
 
+  @description('Optional. PEM of the certificate alone, never its key; or a Key Vault reference (docs/deployment.md).')
+  MPNS_CERTIFICATE: string?
+
   @description('Optional. What a device token must allow.')
   AUTH_SCOPE: string?
 
@@ -51,6 +54,9 @@ type Settings = {
   @description('Optional. Days, at most 3650.')
   INSTALLATION_TTL: string?
 
+  @description('Optional. Whether sendSecure refuses a call without an Idempotency-Key.')
+  REQUIRE_IDEMPOTENCY_KEY: ('true' | 'false')?
+
   @description('Optional. What a push does where a call does not say.')
   DEFAULT_DISPLAY: ('alert' | 'silent')?
 
@@ -65,6 +71,9 @@ type Settings = {
 
   @description('Optional. Instead: a key that the device app looks up in its own languages.')
   ALERT_BODY_LOC_KEY: string?
+
+  @description('Optional. NCRONTAB with six fields, in UTC.')
+  REDELIVER_SCHEDULE: string?
 
   @description('Optional. NCRONTAB with six fields, in UTC.')
   DROP_EXPIRED_SCHEDULE: string?

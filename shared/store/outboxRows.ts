@@ -23,6 +23,8 @@ const OUTBOX = "outbox";
 const SHARDS = 16;
 /** One answer of the store holds no more. */
 const MAX_COUNTED_ROWS = 1000;
+/** Whatever is open is due before that; a dead row has no such time. */
+const END_OF_TIME = new Date("9999-01-01T00:00:00Z");
 
 export function createOutboxRows(tables: Tables): OutboxRows & ClaimRows {
   return {
@@ -39,13 +41,14 @@ export function createOutboxRows(tables: Tables): OutboxRows & ClaimRows {
         .filter(({ partitionKey }) => partitionKey !== PAUSE)
         .map(toListed),
     countOutbox: async (signal) => {
-      const rows = await tables.listAll(OUTBOX, signal, ["createdAt", "dueAt"], MAX_COUNTED_ROWS);
+      const rows = await tables.listPast(OUTBOX, "dueAt", END_OF_TIME, MAX_COUNTED_ROWS, signal, [
+        "createdAt",
+      ]);
       const made = rows
-        .filter(({ values }) => values["dueAt"] instanceof Date)
         .map(({ values }) => values["createdAt"])
         .filter((at) => at instanceof Date)
         .map((at) => at.getTime());
-      return { open: made.length, ...(made.length === 0 ? {} : { oldestAt: new Date(Math.min(...made)) }) };
+      return { open: rows.length, ...(made.length === 0 ? {} : { oldestAt: new Date(Math.min(...made)) }) };
     },
     postponeUnreadable: async ({ key, etag }, dueAt, signal) => {
       // Whoever has changed it meanwhile knows better.

@@ -43,13 +43,8 @@ export interface Tables {
     select?: readonly string[],
   ) => Promise<StoredRow | undefined>;
   readonly list: (table: string, partitionKey: string, signal: AbortSignal) => Promise<readonly StoredRow[]>;
-  /** Of all partitions; all properties, or only those named. */
-  readonly listAll: (
-    table: string,
-    signal: AbortSignal,
-    select?: readonly string[],
-    limit?: number,
-  ) => Promise<readonly StoredRow[]>;
+  /** Of all partitions. */
+  readonly listAll: (table: string, signal: AbortSignal) => Promise<readonly StoredRow[]>;
   /** Rows of a partition in the order of their keys, past `after`, so many at most, with the properties named. */
   readonly listRange: (
     table: string,
@@ -59,13 +54,14 @@ export interface Tables {
     select: readonly string[],
     signal: AbortSignal,
   ) => Promise<readonly StoredRow[]>;
-  /** Rows of all partitions in which this property is a time before that, so many at most. */
+  /** Rows of all partitions in which this property is a time before that, so many at most; with all properties, or those named. */
   readonly listPast: (
     table: string,
     property: string,
     before: Date,
     limit: number,
     signal: AbortSignal,
+    select?: readonly string[],
   ) => Promise<readonly StoredRow[]>;
   /**
    * Inserts without an etag (and makes the table when it is missing), else replaces exactly that version. Answers the
@@ -239,15 +235,16 @@ export function createTables({ storage, credential, clock, allowLoopback }: Tabl
     read,
     list: (table, partitionKey, signal) =>
       listRows(table, { filter: odata`PartitionKey eq ${partitionKey}` }, Infinity, signal),
-    listAll: (table, signal, select, limit = Infinity) =>
-      listRows(table, select === undefined ? {} : { select: [...select] }, limit, signal),
+    listAll: (table, signal) => listRows(table, {}, Infinity, signal),
     listRange: (table, partitionKey, after, limit, select, signal) => {
       const filter = odata`PartitionKey eq ${partitionKey} and RowKey gt ${after ?? ""}`;
       return listRows(table, { filter, select: [...select] }, limit, signal);
     },
     // The property's name is ours and needs no quoting.
-    listPast: (table, property, before, limit, signal) =>
-      listRows(table, { filter: `${property} lt ${odata`${before}`}` }, limit, signal),
+    listPast: (table, property, before, limit, signal, select) => {
+      const filter = `${property} lt ${odata`${before}`}`;
+      return listRows(table, { filter, ...(select && { select: [...select] }) }, limit, signal);
+    },
     put: async (key, values, etag, signal) => {
       const outcome =
         etag === undefined

@@ -1,4 +1,4 @@
-// Certificates for servers of tests, made anew each time: an authority, and a server's own under it.
+// Certificates for tests, made anew each time: of an authority and a server under it, and of a client alone.
 import { generate } from "selfsigned";
 
 export interface ServerCertificate {
@@ -33,4 +33,15 @@ export async function createServerCertificate(...names: readonly string[]): Prom
     ],
   });
   return { ca: authority.cert, certificate: server.cert, privateKey: server.private };
+}
+
+/** A client's, signed by itself. */
+export async function createClientCertificate(
+  endsAt: Date,
+): Promise<Pick<ServerCertificate, "certificate" | "privateKey">> {
+  const client = await generate([{ name: "commonName", value: "test client" }], {
+    algorithm: "sha256",
+    notAfterDate: endsAt,
+  });
+  return { certificate: client.cert, privateKey: client.private };
 }

@@ -4,7 +4,7 @@ import { randomBytes } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import type { ChannelKey } from "../../shared/crypto/keyring.ts";
 import { InstallationId, PLATFORMS } from "../../shared/notification.ts";
-import type { ChannelHolder, ChannelRow, InstallationRow } from "../../shared/store/store.ts";
+import type { ChannelHolder, ChannelRow, InstallationRow, OutboxKey } from "../../shared/store/store.ts";
 import { createForgetfulStore, createNotification, createRecipientKey } from "../helpers/rows.ts";
 import { createStoreProxy, createTestStore } from "../helpers/store.ts";
 
@@ -239,6 +239,33 @@ test("R89: no key of a row holds a character that needs escaping", async () => {
       keys.push(partitionKey ?? "", rowKey ?? "");
   expect(keys).toHaveLength(8);
   for (const key of keys) expect(key).toMatch(/^[A-Za-z0-9._-]{1,512}$/);
+});
+
+test("what is open is counted whatever lies about: a thousand dead rows, a pause, one that cannot be read", async () => {
+  const { store, rawTable } = createTestStore();
+  const now = new Date("2026-05-01T12:00:00Z");
+  const before = new Date("2026-05-01T11:00:00Z");
+  expect(await store.countOutbox(never)).toEqual({ open: 0 });
+  await store.pause("hub", now, never);
+  expect(await store.countOutbox(never)).toEqual({ open: 0 });
+  // Before all others in the order of keys.
+  for (let start = 0; start < 1000; start += 100)
+    await rawTable("outbox").submitTransaction(
+      Array.from({ length: 100 }, (_, i) => [
+        "create",
+        { partitionKey: "0", rowKey: `task-${start + i}`, createdAt: before, dropAfter: now },
+      ]),
+    );
+  const work = { kind: "erase", recipientKeys: [createRecipientKey()], before } as const;
+  // Only the code makes these; a test may.
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion
+  const keys = ["task-e", "task-f"] as unknown as readonly OutboxKey[];
+  for (const [i, key] of keys.entries()) {
+    const createdAt = new Date(now.getTime() + i * 1000);
+    await store.putOutbox(key, { createdAt, attempts: 0, work, dueAt: now }, undefined, never);
+  }
+  await rawTable("outbox").createEntity({ partitionKey: "9", rowKey: "task-9", dueAt: now });
+  expect(await store.countOutbox(never)).toEqual({ open: 3, oldestAt: now });
 });
 
 test("a ping of an empty account makes nothing, and fails where nothing answers", async () => {
