@@ -168,9 +168,16 @@ export function createDelivery({ store, hub, clock, installations }: DeliveryOpt
       const open = owed.filter((one) => toRecipientStatus(one) === "pending");
       const closed = owed.filter((one) => !open.includes(one));
       await mark(held.id, closed, signal);
-      const failed = [...held.row.work.failed, ...toFailed(closed)];
+      const newlyFailed = toFailed(closed);
+      const failed = [...held.row.work.failed, ...newlyFailed];
       const dueAt = new Date(clock.now().getTime() + toBackOffMs(held.row.attempts, outcomes.filter(isOpen)));
       await write(held, open, failed, { dueAt }, signal);
+      if (newlyFailed.length > 0)
+        log.error("push_given_up", {
+          reason: "refused",
+          attempts: held.row.attempts + 1,
+          recipients: newlyFailed.length,
+        });
       const earlier: readonly PushStatus[] = held.row.work.failed.length > 0 ? ["failed"] : [];
       const status = toPushStatus([...owed.map(toRecipientStatus), ...earlier]);
       if (status === "pending")

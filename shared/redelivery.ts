@@ -75,7 +75,7 @@ export function createRedeliver(options: RedeliveryOptions): Redeliver {
         MAX_ROWS,
         signal,
       );
-      const next = Math.min(...soon.map(({ dueAt }) => dueAt?.getTime() ?? Infinity));
+      const next = Math.min(...soon.filter(isWaiting).map(({ dueAt }) => dueAt?.getTime() ?? Infinity));
       if (lingerLeftMs() <= 0 || next === Infinity) break;
       const waitMs = Math.min(
         Math.max(next - clock.now().getTime(), MIN_PAUSE_MS),
@@ -202,6 +202,11 @@ export function createRedeliver(options: RedeliveryOptions): Redeliver {
         : Math.max(0, Math.round((clock.now().getTime() - oldestAt.getTime()) / 1000));
     log.info("pushes_redelivered", { ...counts, open, oldestSeconds });
   }
+}
+
+/** Whether a row waits for its time; one that is leased is most likely done before its lease is over. */
+function isWaiting({ value }: ListedOutboxRow): boolean {
+  return value?.leaseUntil === undefined;
 }
 
 /** What waited for one moment does not come back in one. */

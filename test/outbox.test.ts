@@ -91,7 +91,7 @@ describe("P3: a push that the hub did not take", () => {
       const [dead] = await rows();
       expect(dead).toMatchObject({ rowKey: idOf(sent), reason: "refused", dropAfter: expect.any(Date) });
       expect(dead).not.toHaveProperty("dueAt");
-      expect(api.lines.some((line) => line.includes('"level":"error"') && line.includes(idOf(sent)))).toBe(
+      expect(api.lines.some((line) => line.includes("push_given_up") && line.includes(idOf(sent)))).toBe(
         true,
       );
       const before = api.hub.requests.length;

@@ -309,7 +309,7 @@ test("R94: a row that changes while it is about to go stays", async () => {
   }
 });
 
-test("R150: of more stale rows than one pass takes, the rest are the next one's", async () => {
+test("of more stale rows than are read at once none is left", async () => {
   const instance = createInstance();
   const table = instance.rawTable("outbox");
   await table.createTable();
@@ -321,8 +321,6 @@ test("R150: of more stale rows than one pass takes, the rest are the next one's"
         { partitionKey: "7", rowKey: String(start + i), dropAfter },
       ]),
     );
-  await instance.dropExpired();
-  expect(await instance.tables.list("outbox", "7", never)).toHaveLength(100);
   await instance.dropExpired();
   expect(await instance.tables.list("outbox", "7", never)).toHaveLength(0);
 });
