@@ -7,7 +7,7 @@ import { createStoreProxy, type StoreProxy } from "./helpers/store.ts";
 
 const USERS = ["ann", "bob", "cy"] as const; // cy has no device
 /** `npm run soak` makes more of them. */
-const RUNS = Number(process.env["RUNS"] ?? 4);
+const RUNS = Number(process.env["RUNS"] ?? 3);
 
 /** What is known of one call of sendSecure, with all its retries. */
 interface Sending {
