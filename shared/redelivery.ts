@@ -65,10 +65,14 @@ export function createRedeliver(options: RedeliveryOptions): Redeliver {
     const counts = { done: 0, postponed: 0 };
     while (!stopping.aborted) {
       const due = await store.listDue(clock.now(), MAX_ROWS, signal);
-      await mapBounded(due, MAX_PARALLEL_ROWS, async (listed) => {
-        if (stopping.aborted || lingerLeftMs() <= 0) return;
-        counts[await takeUp(listed, hub, log, signal)]++;
-      });
+      const takeAll = (rows: readonly ListedOutboxRow[]) =>
+        mapBounded(rows, MAX_PARALLEL_ROWS, async (listed) => {
+          if (stopping.aborted || lingerLeftMs() <= 0) return;
+          counts[await takeUp(listed, hub, log, signal)]++;
+        });
+      // Who holds which device first: a push by tag goes to whom the hub takes for its owner (P7).
+      await takeAll(due.filter(isTask));
+      await takeAll(due.filter((listed) => !isTask(listed)));
       if (due.length === MAX_ROWS && lingerLeftMs() > 0) continue;
       const soon = await store.listDue(
         new Date(clock.now().getTime() + Math.max(0, lingerLeftMs())),
@@ -202,6 +206,10 @@ export function createRedeliver(options: RedeliveryOptions): Redeliver {
         : Math.max(0, Math.round((clock.now().getTime() - oldestAt.getTime()) / 1000));
     log.info("pushes_redelivered", { ...counts, open, oldestSeconds });
   }
+}
+
+function isTask({ value }: ListedOutboxRow): boolean {
+  return value !== undefined && value.work.kind !== "send";
 }
 
 /** Whether a row waits for its time; one that is leased is most likely done before its lease is over. */

@@ -1,5 +1,6 @@
 // The promises of the README, each tried against the built bundle under the local host, with real storage, tokens and
-// hub. P3 and P4 follow with the outbox; atRest.test.ts has P6 and the rest of P5.
+// hub. P3 stands in outbox.test.ts, reliability.test.ts and crash.test.ts, P4 in idempotency.test.ts, P6 and the rest of P5
+// in atRest.test.ts and retention.test.ts, P7 in takeover.test.ts and installationsSweep.test.ts.
 import { randomBytes } from "node:crypto";
 import { connect } from "node:net";
 import { TableClient, TableServiceClient } from "@azure/data-tables";

@@ -161,6 +161,22 @@ describe("a hub that fails once, and nobody tries again: redelivery", () => {
     expect([await reached(newer, "later"), await reached(former, "later")]).toEqual([[former + a1], []]);
   });
 
+  test("hands it over before it pushes what its former owner is owed (P7)", async () => {
+    const [former = "", newer = ""] = fresh(2);
+    await register(former, "phone", former + a1);
+    api.advance(121);
+    api.hub.fail({ on: "any", times: 2, answer: "reset" });
+    expect((await register(newer, "phone", former + a1)).status).toBe(202);
+    const sent = await api.send({ to: former, payload: 1 });
+    expect(sent.status).toBe(202);
+    await redeliver();
+    api.advance(60);
+    await redeliver();
+    const ids = api.hub.deliveries.map(({ body }) => body);
+    expect(ids.filter((body) => body.includes(String(sent.json()["id"])))).toEqual([]);
+    expect(await reached(newer, "later")).toEqual([former + a1]);
+  });
+
   test("leaves the channel that a device has moved from", async () => {
     const [user = ""] = fresh(1);
     await register(user, "phone", user + a1);
