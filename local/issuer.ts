@@ -8,8 +8,8 @@ export interface Issuer {
   readonly url: string;
   /** For AUTH_AUDIENCE. */
   readonly audience: string;
-  /** An access token of this user for one hour, as a device would have it. */
-  readonly buildUserToken: (userId: string) => Promise<string>;
+  /** An access token of this user, as a device would have it; for one hour, or so long. */
+  readonly buildUserToken: (userId: string, lifetimeSeconds?: number) => Promise<string>;
   /** The key that signs, to be handed in again so that tokens outlive a restart. */
   readonly signingKey: Readonly<Record<string, unknown>>;
   readonly close: () => Promise<void>;
@@ -61,8 +61,9 @@ export async function createIssuer({ port, signingKey }: IssuerOptions = {}): Pr
   return {
     url,
     audience: AUDIENCE,
-    buildUserToken: (userId) =>
+    buildUserToken: (userId, lifetimeSeconds = 3600) =>
       server.issuer.buildToken({
+        expiresIn: lifetimeSeconds,
         scopesOrTransform: (_header, payload) => {
           Object.assign(payload, { sub: userId, aud: AUDIENCE, scope: SCOPE });
         },

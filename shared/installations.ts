@@ -59,6 +59,8 @@ export interface Installations {
   readonly forget: (device: Device, log: Log, signal: AbortSignal) => Promise<void>;
   /** Completes what a registration, a move or a removal has left; a failure leaves the rest to the next try. */
   readonly settle: (task: SettleWork, log: Log, signal: AbortSignal) => Promise<Result<void, Failure>>;
+  /** Settles the push channels of a recipient's devices, where they are not; false where the hub cannot be told now. */
+  readonly settleDevices: (recipientKey: RecipientKey, log: Log, signal: AbortSignal) => Promise<boolean>;
   readonly listDevices: ListDevices;
 }
 
@@ -342,6 +344,17 @@ export function createInstallations(options: InstallationsOptions): Installation
       const tidied = await tidy(row, log, signal);
       if (!tidied.ok || (await channels.isHeldBy(row.channelKey, holder, signal))) return tidied;
       return giveWay(row, log, signal);
+    },
+
+    settleDevices: async (recipientKey, log, signal) => {
+      const rows = (await store.listInstallations(recipientKey, signal)).map(({ value }) => value);
+      const settled = await mapBounded(
+        rows.filter((row) => row !== undefined),
+        MAX_PARALLEL_READS,
+        ({ channelKey }) => channels.settle(channelKey, "ifNeeded", log, signal),
+      );
+      // One that the hub refuses reaches nobody.
+      return settled.every((one) => one.ok || one.error.reason === "push_channel_refused");
     },
 
     listDevices: createListDevices({ store, keyring, clock, channels, isLive }),

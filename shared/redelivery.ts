@@ -45,6 +45,7 @@ const MIN_PAUSE_MS = 100;
 /** What one look takes up (R150). */
 const MAX_ROWS = 256;
 const MAX_PARALLEL_ROWS = 8;
+const MAX_PARALLEL_SETTLING = 4;
 /** How long a row is ours, and how long its work may take. */
 const ROW_LEASE_MS = 30_000;
 const ROW_TIMEOUT_MS = 20_000;
@@ -70,7 +71,7 @@ export function createRedeliver(options: RedeliveryOptions): Redeliver {
           if (stopping.aborted || lingerLeftMs() <= 0) return;
           counts[await takeUp(listed, hub, log, signal)]++;
         });
-      // Who holds which device first: a push by tag goes to whom the hub takes for its owner (P7).
+      // Who holds which device first: what is pushed by tag goes to whom the hub takes for its owner (P7).
       await takeAll(due.filter(isTask));
       await takeAll(due.filter((listed) => !isTask(listed)));
       if (due.length === MAX_ROWS && lingerLeftMs() > 0) continue;
@@ -154,6 +155,12 @@ export function createRedeliver(options: RedeliveryOptions): Redeliver {
       return "done";
     }
     hub.note({ kind: "transient", cause: "task" });
+    return postpone({ key, etag, row }, signal);
+  }
+
+  /** Has it come up again after its back-off. */
+  async function postpone({ key, etag, row }: Held, signal: AbortSignal): Promise<"postponed"> {
+    const { leaseUntil: _, ...rest } = row;
     const dueAt = new Date(clock.now().getTime() + toBackOffMs(row.attempts));
     await store.putOutbox(key, { ...rest, attempts: row.attempts + 1, dueAt }, etag, signal);
     return "postponed";
@@ -182,6 +189,14 @@ export function createRedeliver(options: RedeliveryOptions): Redeliver {
       await delivery.takeBack(held, owed, signal);
       log.warn("taken_back");
       return "done";
+    }
+    // A push by tag goes to whom the hub takes for its owner: that has to be right first (P7).
+    const settled = await mapBounded(live, MAX_PARALLEL_SETTLING, ({ recipientKey }) =>
+      installations.settleDevices(recipientKey, log, signal),
+    );
+    if (settled.includes(false)) {
+      hub.note({ kind: "transient", cause: "settling" });
+      return postpone({ key: held.id, etag: held.etag, row: held.row }, signal);
     }
     const recipients = await delivery.listDevices(live, log, signal);
     // Without its topic, which is not stored: a late repetition is not to replace what is newer.

@@ -268,6 +268,62 @@ test("a device that is renewed while another's takeover is half done keeps what 
 });
 
 describe("races", () => {
+  /** However it ends: the hub, the rows and the pushes agree on one owner for each channel, and nobody has another's. */
+  async function expectOneOwner(channels: readonly string[], users: readonly string[]): Promise<void> {
+    await api.runTimer("redeliverPushes");
+    const got: string[] = [];
+    for (const user of users) got.push(...(await reached(user, "later")));
+    got.sort((a, b) => a.localeCompare(b));
+    expect(got).toEqual(channelsInHub(...channels));
+    expect(new Set(got).size).toBe(got.length);
+  }
+
+  test("one renews while another takes over", async () => {
+    for (let round = 0; round < 4; round++) {
+      const [former = "", newer = ""] = fresh(2);
+      const channel = former + a1;
+      await register(former, "phone", channel);
+      const answers = await Promise.all([
+        register(former, "phone", channel),
+        register(newer, "phone", channel),
+        register(former, "phone", channel),
+      ]);
+      for (const { status, text } of answers) expect([200, 201], text).toContain(status);
+      await expectOneOwner([channel], [former, newer]);
+      // Who registers last, with nobody beside, has it.
+      await register(newer, "phone", channel);
+      expect([await reached(newer, "later"), await reached(former, "later")]).toEqual([[channel], []]);
+    }
+  });
+
+  test("one moves to another channel while another takes the old one", async () => {
+    for (let round = 0; round < 4; round++) {
+      const [mover = "", taker = ""] = fresh(2);
+      const [old, next] = [mover + a1, mover + a2];
+      await register(mover, "phone", old);
+      await Promise.all([register(mover, "phone", next), register(taker, "phone", old)]);
+      await expectOneOwner([old, next], [mover, taker]);
+      expect(await reached(taker, "later")).toEqual([old]);
+      expect(await reached(mover, "later")).toEqual([next]);
+    }
+  });
+
+  test("an app that is installed anew, under a new installation id, is one device", async () => {
+    for (let round = 0; round < 4; round++) {
+      const [user = ""] = fresh(1);
+      const channel = user + a1;
+      await register(user, "before", channel);
+      await Promise.all([register(user, "after", channel), register(user, "before", channel)]);
+      await expectOneOwner([channel], [user]);
+      expect((await register(user, "after", channel)).status).toBeLessThan(300);
+      expect(await reached(user, "later")).toEqual([channel]);
+      await remove(user, "before");
+      expect(await reached(user, "later")).toEqual([channel]);
+      await remove(user, "after");
+      expect(channelsInHub(channel)).toEqual([]);
+    }
+  });
+
   test("one device that registers two channels at once ends with one, and removing it with none", async () => {
     const [user = ""] = fresh(1);
     const channels = Array.from({ length: 6 }, (_, i) => `${user}-${i}`);

@@ -40,6 +40,8 @@ export interface CallsOptions {
   readonly check?: (exchange: Exchange) => void;
 }
 
+/** Tests move the clock. */
+const TOKEN_SECONDS = 43_200;
 const JSON_TYPE = { "content-type": "application/json" };
 
 export function createCalls({ url, issuer, functionKey, check }: CallsOptions): Calls {
@@ -62,7 +64,7 @@ export function createCalls({ url, issuer, functionKey, check }: CallsOptions): 
     post,
     send: (body, headers) => post("/api/notifications", body, headers),
     as: async (userId, method, path, body) => {
-      const token = tokens.get(userId) ?? issuer.buildUserToken(userId);
+      const token = tokens.get(userId) ?? issuer.buildUserToken(userId, TOKEN_SECONDS);
       tokens.set(userId, token);
       const authorization = `Bearer ${await token}`;
       return body === undefined
