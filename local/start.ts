@@ -167,6 +167,10 @@ Be somebody else: the issuer here believes everybody. A token of bob's, and a ph
   curl -s -X PUT ${host.url}/api/installations/bobs-phone -H "authorization: Bearer $TOKEN" \\
     -H 'content-type: application/json' -d '{"platform":"fcmv1","pushChannel":"bobs-token"}'
 
+The whole API, as it describes itself:
+
+  curl -s ${host.url}/api/openapi.json
+
 What the functions write in their log follows; .local/ holds the data.
 `);
 }
