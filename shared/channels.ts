@@ -37,12 +37,12 @@ export interface Channels {
     signal: AbortSignal,
   ) => Promise<Result<void, Failure>>;
   readonly isHeldBy: (channelKey: ChannelKey, holder: ChannelHolder, signal: AbortSignal) => Promise<boolean>;
-  /** Whether it is held by them, and the hub is known to know it. */
-  readonly isSettledFor: (
+  /** Whether it is held by them, and whether the hub is known to know it. */
+  readonly readStanding: (
     channelKey: ChannelKey,
     holder: ChannelHolder,
     signal: AbortSignal,
-  ) => Promise<boolean>;
+  ) => Promise<"settled" | "unsettled" | "another's">;
 }
 
 export interface ChannelsOptions {
@@ -245,9 +245,10 @@ export function createChannels({ store, hub, readHubInstallation }: ChannelsOpti
     settle: (channelKey, how, log, signal) => settleOne(channelKey, how, new Set(), log, signal),
     isHeldBy: async (channelKey, holder, signal) =>
       isSameHolder((await store.readChannel(channelKey, signal))?.value.holder, holder),
-    isSettledFor: async (channelKey, holder, signal) => {
+    readStanding: async (channelKey, holder, signal) => {
       const row = (await store.readChannel(channelKey, signal))?.value;
-      return isSameHolder(row?.holder, holder) && row?.isSettled === true;
+      if (!isSameHolder(row?.holder, holder)) return "another's";
+      return row?.isSettled === true ? "settled" : "unsettled";
     },
   };
 }

@@ -18,10 +18,17 @@ import type { Device } from "./devices.ts";
 import type { Installations } from "./installations.ts";
 import { type Log, toCause } from "./log.ts";
 import { type PushStatus, toPushStatus } from "./notification.ts";
-import { toBackOffMs } from "./outbox.ts";
+import { toBackOffMs, toLeasedRow } from "./outbox.ts";
 import { reportOutcome } from "./push/outcome.ts";
 import type { HubSender, PushMessage, PushOutcome } from "./push/sender.ts";
-import type { DeadReason, OutboxRow, Owed, SendWork, Store } from "./store/store.ts";
+import {
+  type DeadReason,
+  type OutboxRow,
+  type Owed,
+  type SendWork,
+  type Store,
+  StoreUnavailableError,
+} from "./store/store.ts";
 
 export interface DeliveryOptions {
   readonly store: Store;
@@ -56,14 +63,11 @@ export interface Delivery {
   readonly readLive: <T extends Owed>(
     id: NotificationId,
     owed: readonly T[],
+    log: Log,
     signal: AbortSignal,
   ) => Promise<{ readonly live: readonly T[]; readonly isWhole: boolean }>;
-  /** Takes back every recipient's row, and then the outbox row, if that is still as it was. */
-  readonly takeBack: (
-    held: Pick<HeldSend, "id" | "etag">,
-    owed: readonly Pick<Owed, "recipientKey">[],
-    signal: AbortSignal,
-  ) => Promise<void>;
+  /** Takes back every recipient's row, and then the outbox row; false where that is somebody else's by now. */
+  readonly takeBack: (held: HeldSend, signal: AbortSignal) => Promise<boolean>;
   /** Pushes what is owed; never throws but for a bug. What `signal` ends is still owed. */
   readonly attempt: (
     recipients: readonly Recipient[],
@@ -126,22 +130,31 @@ export function createDelivery({ store, hub, clock, installations }: DeliveryOpt
         return { ...one, devices, targets: one.targets ?? toTargets(devices, clock.now()) };
       }),
 
-    readLive: async (id, owed, signal) => {
+    readLive: async (id, owed, log, signal) => {
       const marks = await mapBounded(owed, MAX_PARALLEL_READS, async ({ recipientKey }) => {
-        const found = (await store.readMarks(recipientKey, id, signal))?.value;
-        return found?.gone === "takenBack" ? undefined : found;
+        try {
+          const found = (await store.readMarks(recipientKey, id, signal))?.value;
+          if (found === undefined || found.gone === "takenBack") return "missing";
+          return found.gone === undefined ? "live" : "gone";
+        } catch (error) {
+          if (!(error instanceof Error && "code" in error && error.code === "ROW_DAMAGED")) throw error;
+          log.error("row_damaged", { table: "notifications" });
+          return "gone"; // it was written, and opens for nobody
+        }
       });
-      return {
-        live: owed.filter((_one, i) => marks[i] !== undefined && marks[i].gone === undefined),
-        isWhole: !marks.includes(undefined),
-      };
+      return { live: owed.filter((_one, i) => marks[i] === "live"), isWhole: !marks.includes("missing") };
     },
 
-    takeBack: async ({ id, etag }, owed, signal) => {
-      await mapBounded(owed, MAX_PARALLEL_MARKS, ({ recipientKey }) =>
-        store.takeBackNotification(recipientKey, id, signal),
-      );
-      await store.deleteOutbox(id, etag, signal);
+    takeBack: async ({ id, etag, row }, signal) => {
+      // Ours once more, and for long enough: whoever takes it over after that has promised it.
+      const leased = { ...row, ...toLeasedRow(row.work, clock, row.createdAt), attempts: row.attempts };
+      const renewed = await store.putOutbox(id, leased, etag, signal);
+      if (renewed === undefined) return false;
+      await mapBounded(row.work.owed, MAX_PARALLEL_MARKS, async ({ recipientKey }) => {
+        if (clock.now() >= leased.leaseUntil) throw new StoreUnavailableError("the lease is over");
+        await store.takeBackNotification(recipientKey, id, signal);
+      });
+      return (await store.deleteOutbox(id, renewed, signal)) === "written";
     },
 
     attempt: async (recipients, message, log, signal) => {
@@ -170,7 +183,9 @@ export function createDelivery({ store, hub, clock, installations }: DeliveryOpt
       await mark(held.id, closed, signal);
       const newlyFailed = toFailed(closed);
       const failed = [...held.row.work.failed, ...newlyFailed];
-      const dueAt = new Date(clock.now().getTime() + toBackOffMs(held.row.attempts, outcomes.filter(isOpen)));
+      const backOffMs = toBackOffMs(held.row.attempts, outcomes.filter(isOpen));
+      // Not behind its expiry, which is to be told in time.
+      const dueAt = new Date(Math.min(clock.now().getTime() + backOffMs, held.row.work.expiresAt.getTime()));
       await write(held, open, failed, { dueAt }, signal);
       if (newlyFailed.length > 0)
         log.error("push_given_up", {

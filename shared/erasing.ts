@@ -3,7 +3,8 @@
 import type { Clock } from "./clock.ts";
 import type { RecipientKey } from "./crypto/keyring.ts";
 import { mapBounded } from "./deadline.ts";
-import { toCreatedAt, type NotificationId } from "./id.ts";
+import type { Delivery } from "./delivery.ts";
+import { type Day, toCreatedAt, type NotificationId } from "./id.ts";
 import type { Installations } from "./installations.ts";
 import type { Log } from "./log.ts";
 import type { EraseWork, ListedOutboxRow, SendWork, Store, Work } from "./store/store.ts";
@@ -12,6 +13,7 @@ export interface ErasingOptions {
   readonly store: Store;
   readonly clock: Clock;
   readonly installations: Pick<Installations, "removeAll">;
+  readonly delivery: Pick<Delivery, "takeBack">;
 }
 
 /** Answers whether it came to its end; where not, somebody else is at work on a row of theirs, and it is to be repeated. */
@@ -19,28 +21,29 @@ export type Erase = (task: EraseWork, log: Log, signal: AbortSignal) => Promise<
 
 const PAGE_ROWS = 100;
 const MAX_PARALLEL_WRITES = 8;
+const MAX_PARALLEL_DAYS = 8;
+const MAX_PARALLEL_RECIPIENTS = 4;
 
-export function createErase({ store, clock, installations }: ErasingOptions): Erase {
+export function createErase({ store, clock, installations, delivery }: ErasingOptions): Erase {
   async function eraseNotifications(
     recipientKey: RecipientKey,
+    days: ReadonlySet<Day>,
     before: Date,
     signal: AbortSignal,
   ): Promise<number> {
-    let erased = 0;
-    for (const day of (await store.listDays(signal)).tables) {
+    const counts = await mapBounded([...days], MAX_PARALLEL_DAYS, async (day) => {
+      let erased = 0;
       let after: NotificationId | undefined;
       for (;;) {
         const page = await store.listMarks(recipientKey, day, after, PAGE_ROWS, signal);
         const earlier = page.filter(({ value }) => value.gone !== "erased" && toCreatedAt(value.id) < before);
-        await mapBounded(earlier, MAX_PARALLEL_WRITES, ({ value }) =>
-          store.eraseNotification(recipientKey, value.id, signal),
-        );
+        for (const { value } of earlier) await store.eraseNotification(recipientKey, value.id, signal);
         erased += earlier.length;
         after = page.at(-1)?.value.id;
-        if (page.length < PAGE_ROWS) break;
+        if (page.length < PAGE_ROWS) return erased;
       }
-    }
-    return erased;
+    });
+    return counts.reduce((sum, count) => sum + count, 0);
   }
 
   /** Takes recipients out of a row of pushes; false where it is somebody's at the moment. */
@@ -52,11 +55,14 @@ export function createErase({ store, clock, installations }: ErasingOptions): Er
     if (value?.work.kind !== "send") return true;
     if (value.leaseUntil !== undefined && value.leaseUntil > clock.now()) return false;
     const { owed, failed } = value.work;
-    // What was not written yet is kept out for good: a try with the same key would write it.
-    const unwritten = value.work.isWritten ? [] : owed.filter((one) => gone.has(one.recipientKey));
-    for (const { recipientKey } of unwritten) {
-      await store.takeBackNotification(recipientKey, key as NotificationId, signal);
-      await store.eraseNotification(recipientKey, key as NotificationId, signal);
+    // What was not written whole was promised to nobody: it is taken back, and theirs kept out for good, since a try
+    // with the same key would write it.
+    if (!value.work.isWritten) {
+      const held = { id: key as NotificationId, etag, row: { ...value, work: value.work } };
+      const isTakenBack = await delivery.takeBack(held, signal);
+      for (const { recipientKey } of owed.filter((one) => gone.has(one.recipientKey)))
+        await store.eraseNotification(recipientKey, held.id, signal);
+      return isTakenBack;
     }
     const work: SendWork = {
       ...value.work,
@@ -75,11 +81,14 @@ export function createErase({ store, clock, installations }: ErasingOptions): Er
       ({ value }) => value !== undefined && value.createdAt < before && mentions(value.work, gone),
     );
     const taken = await mapBounded(rows, MAX_PARALLEL_WRITES, (row) => eraseFromRow(row, gone, signal));
-    let erased = 0;
-    for (const recipientKey of recipientKeys) {
+    // Payloads before devices: a hub that is away is no reason to keep them.
+    const days = (await store.listDays(signal)).tables;
+    const counts = await mapBounded(recipientKeys, MAX_PARALLEL_RECIPIENTS, (recipientKey) =>
+      eraseNotifications(recipientKey, days, before, signal),
+    );
+    for (const recipientKey of recipientKeys)
       await installations.removeAll(recipientKey, before, log, signal);
-      erased += await eraseNotifications(recipientKey, before, signal);
-    }
+    const erased = counts.reduce((sum, count) => sum + count, 0);
     const isDone = !taken.includes(false);
     log.info("recipients_erased", { recipients: recipientKeys.length, notifications: erased, isDone });
     return isDone;

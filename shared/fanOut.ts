@@ -3,6 +3,7 @@
 import type { RecipientKey } from "./crypto/keyring.ts";
 import { mapBounded } from "./deadline.ts";
 import { type Device, isFresh } from "./devices.ts";
+import { toCause } from "./log.ts";
 import { type Platform, PLATFORMS, type PushStatus } from "./notification.ts";
 import {
   type HubSender,
@@ -36,14 +37,14 @@ const MAX_PARALLEL_PUSHES = 8;
 
 /**
  * What reaches every device of a recipient: their tag on each platform that they really have, and a direct push to each
- * device that was made or moved less than two minutes ago. Where all of their devices on a platform are that new, the
+ * device that was made or moved less than two minutes ago, or that the hub may not have heard of. Where all of their devices on a platform are that new, the
  * direct pushes alone.
  */
 export function toTargets(devices: readonly Device[], now: Date): readonly Target[] {
   return PLATFORMS.flatMap((platform) => {
     const served = devices.filter((device) => device.platform === platform);
     const direct = served
-      .filter((device) => isFresh(device, now))
+      .filter((device) => isFresh(device, now) || !device.isSettled)
       .toSorted((a, b) => b.changedAt.getTime() - a.changedAt.getTime())
       .slice(0, MAX_DIRECT_PUSHES)
       .map(({ installationId }) => ({ platform, installationId }));
@@ -118,21 +119,29 @@ export function pushAll(
   message: PushMessage,
   signal: AbortSignal,
 ): Promise<readonly PushResult[]> {
-  return mapBounded(pushes, MAX_PARALLEL_PUSHES, async (push) => ({
-    ...push,
-    outcome: await pushOne(hub, push, message, signal),
-  }));
+  let stopped: PushOutcome | undefined;
+  return mapBounded(pushes, MAX_PARALLEL_PUSHES, async (push) => {
+    // After the first 429 nobody asks again: the others wait as long.
+    const outcome = stopped ?? (await pushOne(hub, push, message, signal));
+    if (outcome.kind === "throttled") stopped = outcome;
+    return { ...push, outcome };
+  });
 }
 
-function pushOne(
+async function pushOne(
   hub: HubSender,
   { platform, recipients, device }: Push,
   message: PushMessage,
   signal: AbortSignal,
 ): Promise<PushOutcome> {
-  if (device === undefined) return hub.pushToRecipients(platform, recipients, message, signal);
-  const channel = device.openChannel();
-  // One device's damaged row is not the other recipients' trouble.
-  if (channel === undefined) return Promise.resolve({ kind: "damaged" });
-  return hub.pushToDevice(platform, channel, message, signal);
+  // One device's damaged row is not the other recipients' trouble, nor is what the sender cannot make sense of.
+  try {
+    if (device === undefined) return await hub.pushToRecipients(platform, recipients, message, signal);
+    const channel = device.openChannel();
+    if (channel === undefined) return { kind: "damaged" };
+    return await hub.pushToDevice(platform, channel, message, signal);
+  } catch (error) {
+    if (signal.aborted) return { kind: "transient", cause: "timeout" };
+    return { kind: "damaged", cause: toCause(error) };
+  }
 }

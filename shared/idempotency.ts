@@ -25,8 +25,8 @@ export interface HeldClaim {
   readonly isResumed: boolean;
   /** Has every later try answered so. A failure is no failure of the call: a later try then finds the same out. */
   readonly answer: (push: PushStatus, log: Log, signal: AbortSignal) => Promise<void>;
-  /** Lets the next try go on from that time, or at once. */
-  readonly release: (from: Date | undefined, log: Log, signal: AbortSignal) => Promise<void>;
+  /** Lets the next try go on at once. */
+  readonly release: (log: Log, signal: AbortSignal) => Promise<void>;
 }
 
 /** `answered`: a replay of what an earlier try was answered. */
@@ -68,8 +68,7 @@ export function createClaims({ store, clock }: ClaimsOptions): ClaimKeyFor {
       draft: claim,
       isResumed,
       answer: (push, log, signal) => replace({ ...unleased, push }, log, signal),
-      release: (from, log, signal) =>
-        replace({ ...unleased, ...(from === undefined ? {} : { leaseUntil: from }) }, log, signal),
+      release: (log, signal) => replace(unleased, log, signal),
     };
   }
 

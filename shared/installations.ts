@@ -240,6 +240,23 @@ export function createInstallations(options: InstallationsOptions): Installation
     return ok(undefined);
   }
 
+  /** Settles a device's channel; where the hub hears of it only now, it counts as new from now on. */
+  async function settleKnown(
+    row: InstallationRow,
+    how: "always" | "ifNeeded",
+    log: Log,
+    signal: AbortSignal,
+  ): Promise<Result<void, Failure>> {
+    const standing = await channels.readStanding(row.channelKey, row, signal);
+    const settled = await channels.settle(row.channelKey, how, log, signal);
+    if (!settled.ok || standing !== "unsettled") return settled;
+    const found = await store.readInstallation(row, signal);
+    // One that has changed meanwhile says by itself how new it is.
+    if (found?.value?.channelKey === row.channelKey)
+      await store.writeInstallation({ ...found.value, changedAt: clock.now() }, found.etag, signal);
+    return settled;
+  }
+
   /** One try at a registration; nothing where others were faster in a way that has it begin anew. */
   async function claimAndSettle(
     purposes: PurposeKeys,
@@ -252,7 +269,7 @@ export function createInstallations(options: InstallationsOptions): Installation
     const { channelKey } = wanted;
     const holder = toHolder(wanted);
     // Where the hub may not have heard of it yet, the device is as new.
-    const isKnown = await channels.isSettledFor(channelKey, holder, signal);
+    const isKnown = (await channels.readStanding(channelKey, holder, signal)) === "settled";
     await channels.claim(channelKey, holder, signal);
     const sealedPushChannel = sealChannel(purposes, holder, pushChannel);
     const own = { ...wanted, sealedPushChannel, renewedAt: clock.now() };
@@ -334,7 +351,7 @@ export function createInstallations(options: InstallationsOptions): Installation
       // Also what the hub may have heard behind the back of whoever removed it.
       const freed = await channels.leave([...new Set(left)], holder, "always", log, signal);
       if (!freed.ok || row === undefined) return freed;
-      const settled = await channels.settle(row.channelKey, "always", log, signal);
+      const settled = await settleKnown(row, "always", log, signal);
       if (!settled.ok) {
         if (settled.error.reason !== "push_channel_refused") return settled;
         log.warn("installation_refused", { platform: row.platform });
@@ -351,13 +368,13 @@ export function createInstallations(options: InstallationsOptions): Installation
       const settled = await mapBounded(
         rows.filter((row) => row !== undefined),
         MAX_PARALLEL_READS,
-        ({ channelKey }) => channels.settle(channelKey, "ifNeeded", log, signal),
+        (row) => settleKnown(row, "ifNeeded", log, signal),
       );
       // One that the hub refuses reaches nobody.
       return settled.every((one) => one.ok || one.error.reason === "push_channel_refused");
     },
 
-    listDevices: createListDevices({ store, keyring, clock, channels, isLive }),
+    listDevices: createListDevices({ store, keyring, channels, isLive }),
   };
 }
 

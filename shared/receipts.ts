@@ -42,7 +42,9 @@ export function createGetReceipts({ store, keyring, clock }: ReceiptsOptions): G
     const purposes = await keyring.purposes(signal);
     const recipientKeys = asked.map((userId) => purposes.toRecipientKey(userId));
     // The outbox first: what it concludes meanwhile is then in the marks.
-    const outbox = (await store.readOutbox(id.data, signal))?.value;
+    const found = await store.readOutbox(id.data, signal);
+    const outbox = found?.value;
+    const isUnreadable = found !== undefined && outbox === undefined;
     const marks = await mapBounded(recipientKeys, MAX_PARALLEL_READS, (recipientKey) =>
       store.readMarks(recipientKey, id.data, signal),
     );
@@ -52,7 +54,7 @@ export function createGetReceipts({ store, keyring, clock }: ReceiptsOptions): G
       const { fetchedAt, readAt } = mark ?? {};
       return {
         to,
-        push: recipientKey === undefined ? "unknown" : toPush(recipientKey, mark, outbox),
+        push: recipientKey === undefined ? "unknown" : toPush(recipientKey, mark, outbox, isUnreadable),
         ...(fetchedAt === undefined ? {} : { fetchedAt }),
         ...(readAt === undefined ? {} : { readAt }),
       };
@@ -64,6 +66,7 @@ function toPush(
   recipientKey: RecipientKey,
   mark: NotificationMarks | undefined,
   outbox: OutboxRow | undefined,
+  isUnreadable: boolean,
 ): PushStatus | "unknown" {
   // Nothing is said of who was erased; what was taken back was promised to nobody.
   if (mark?.gone === "erased" || mark?.gone === "takenBack") return "unknown";
@@ -72,5 +75,7 @@ function toPush(
     if (mark?.push === undefined && outbox.work.failed.includes(recipientKey)) return "failed";
   }
   if (mark === undefined) return "unknown";
+  // Something is still to be done, and nobody knows what.
+  if (isUnreadable && mark.push === undefined) return "pending";
   return mark.push ?? "accepted";
 }

@@ -1,7 +1,7 @@
 // redeliverPushes: works through the outbox. Any number of passes may run at once: a row is claimed under its etag, for a
 // time that ends by itself. I/O through what is handed in.
 import type { Clock } from "./clock.ts";
-import { mapBounded } from "./deadline.ts";
+import { createDeadline, mapBounded } from "./deadline.ts";
 import { type Delivery, HUB, type HeldSend } from "./delivery.ts";
 import type { Erase } from "./erasing.ts";
 import { DAY_MS, type NotificationId } from "./id.ts";
@@ -38,17 +38,21 @@ interface Held {
   readonly row: OutboxRow;
 }
 
-/** A pass looks again after so long while it lingers. */
 const LINGER_MS = 50_000;
+/** It looks again after so long at the latest. */
 const MAX_PAUSE_MS = 5_000;
 const MIN_PAUSE_MS = 100;
 /** What one look takes up (R150). */
 const MAX_ROWS = 256;
-const MAX_PARALLEL_ROWS = 8;
+const MAX_PARALLEL_ROWS = 6;
 const MAX_PARALLEL_SETTLING = 4;
 /** How long a row is ours, and how long its work may take. */
 const ROW_LEASE_MS = 30_000;
 const ROW_TIMEOUT_MS = 20_000;
+/** Of that, the pushes; the rest is for noting what came of them. */
+const PUSHES_TIMEOUT_MS = 10_000;
+/** No sender is believed to be away for longer (design.md: at most an hour ahead). */
+const MAX_PAUSE_MS_AHEAD = 3_600_000;
 /** As the hub is asked no more in this pass: so many tries in a row that found it away. */
 const MAX_TRANSIENT = 3;
 const UNREADABLE_AGAIN_MS = 3_600_000;
@@ -62,9 +66,10 @@ export function createRedeliver(options: RedeliveryOptions): Redeliver {
   return async (log, stopping, signal) => {
     const startedMs = clock.uncorrectedMs();
     const lingerLeftMs = () => startedMs + LINGER_MS - clock.uncorrectedMs();
-    const hub = createGate(clock, await store.readPause(HUB, signal));
-    const counts = { done: 0, postponed: 0 };
+    const hub = createGate(clock, await readPause(signal));
+    const counts = { done: 0, postponed: 0, left: 0 };
     while (!stopping.aborted) {
+      const leftBefore = counts.left;
       const due = await store.listDue(clock.now(), MAX_ROWS, signal);
       const takeAll = (rows: readonly ListedOutboxRow[]) =>
         mapBounded(rows, MAX_PARALLEL_ROWS, async (listed) => {
@@ -74,14 +79,13 @@ export function createRedeliver(options: RedeliveryOptions): Redeliver {
       // Who holds which device first: what is pushed by tag goes to whom the hub takes for its owner (P7).
       await takeAll(due.filter(isTask));
       await takeAll(due.filter((listed) => !isTask(listed)));
-      if (due.length === MAX_ROWS && lingerLeftMs() > 0) continue;
-      const soon = await store.listDue(
-        new Date(clock.now().getTime() + Math.max(0, lingerLeftMs())),
-        MAX_ROWS,
-        signal,
-      );
+      // A store that refuses every write is not asked again and again.
+      const isStuck = due.length > 0 && counts.left - leftBefore === due.length;
+      if (isStuck || lingerLeftMs() <= 0) break;
+      if (due.length === MAX_ROWS) continue;
+      const soon = await store.listDue(new Date(clock.now().getTime() + lingerLeftMs()), MAX_ROWS, signal);
       const next = Math.min(...soon.filter(isWaiting).map(({ dueAt }) => dueAt?.getTime() ?? Infinity));
-      if (lingerLeftMs() <= 0 || next === Infinity) break;
+      if (next === Infinity) break;
       const waitMs = Math.min(
         Math.max(next - clock.now().getTime(), MIN_PAUSE_MS),
         MAX_PAUSE_MS,
@@ -95,22 +99,20 @@ export function createRedeliver(options: RedeliveryOptions): Redeliver {
 
   /** Does one row's work; a failure is that row's alone (R113). */
   async function takeUp(
-    { key, etag, value }: ListedOutboxRow,
+    listed: ListedOutboxRow,
     hub: Gate,
     log: Log,
     passSignal: AbortSignal,
-  ): Promise<"done" | "postponed"> {
-    const signal = AbortSignal.any([passSignal, AbortSignal.timeout(ROW_TIMEOUT_MS)]);
+  ): Promise<"done" | "postponed" | "left"> {
+    const { key, etag, value } = listed;
+    const deadline = createDeadline(ROW_TIMEOUT_MS);
+    const signal = AbortSignal.any([passSignal, deadline.signal]);
     const rowLog = log.with(value?.work.kind === "send" ? { notificationId: key } : { task: key });
     try {
       const now = clock.now();
       if (value === undefined) {
         rowLog.error("row_damaged", { table: "outbox" });
-        await store.postponeUnreadable(
-          { key, etag, value },
-          new Date(now.getTime() + UNREADABLE_AGAIN_MS),
-          signal,
-        );
+        await store.postponeUnreadable(listed, new Date(now.getTime() + UNREADABLE_AGAIN_MS), signal);
         return "postponed";
       }
       const stoppedUntil = needsHub(value, now) ? hub.stoppedUntil() : undefined;
@@ -127,7 +129,9 @@ export function createRedeliver(options: RedeliveryOptions): Redeliver {
       passSignal.throwIfAborted();
       // Its lease ends by itself; then it is tried again.
       rowLog.warn("row_left", { cause: toCause(error) });
-      return "postponed";
+      return "left";
+    } finally {
+      deadline.clear();
     }
   }
 
@@ -154,7 +158,7 @@ export function createRedeliver(options: RedeliveryOptions): Redeliver {
       log.error("task_given_up", { kind: row.work.kind, attempts: row.attempts });
       return "done";
     }
-    hub.note({ kind: "transient", cause: "task" });
+    if (row.work.kind === "settle") hub.note({ kind: "transient", cause: "task" });
     return postpone({ key, etag, row }, signal);
   }
 
@@ -183,10 +187,10 @@ export function createRedeliver(options: RedeliveryOptions): Redeliver {
       await delivery.giveUp(held, "expired", log, signal);
       return "done";
     }
-    const { live, isWhole } = await delivery.readLive(held.id, owed, signal);
+    const { live, isWhole } = await delivery.readLive(held.id, owed, log, signal);
     if (!isWritten && !isWhole) {
       // Its maker failed half way, and promised nothing.
-      await delivery.takeBack(held, owed, signal);
+      if (!(await delivery.takeBack(held, signal))) return "postponed"; // it is somebody else's by now
       log.warn("taken_back");
       return "done";
     }
@@ -201,16 +205,27 @@ export function createRedeliver(options: RedeliveryOptions): Redeliver {
     const recipients = await delivery.listDevices(live, log, signal);
     // Without its topic, which is not stored: a late repetition is not to replace what is newer.
     const message: PushMessage = { notificationId: held.id, expiresAt, urgency, display };
-    const attempt = await delivery.attempt(recipients, message, log, signal);
+    // By the clock of leases: a process that slept has lost the row, whatever its timers say.
+    if (held.row.leaseUntil === undefined || clock.now() >= held.row.leaseUntil) return "postponed";
+    const pushing = createDeadline(PUSHES_TIMEOUT_MS);
+    const attempt = await delivery
+      .attempt(recipients, message, log, AbortSignal.any([signal, pushing.signal]))
+      .finally(pushing.clear);
     for (const outcome of attempt.outcomes) hub.note(outcome);
     const status = await delivery.conclude(held, attempt, log, signal);
     log.info("redelivered", { push: status, attempts: held.row.attempts + 1 });
     return status === "pending" ? "postponed" : "done";
   }
 
+  /** A row that says more is not ours. */
+  async function readPause(signal: AbortSignal): Promise<Date | undefined> {
+    const until = await store.readPause(HUB, signal);
+    return until && new Date(Math.min(until.getTime(), clock.now().getTime() + MAX_PAUSE_MS_AHEAD));
+  }
+
   /** What the alerts go by (infra/modules/alerts.bicep). */
   async function report(
-    counts: { readonly done: number; readonly postponed: number },
+    counts: { readonly done: number; readonly postponed: number; readonly left: number },
     log: Log,
     signal: AbortSignal,
   ): Promise<void> {
@@ -260,6 +275,8 @@ function createGate(clock: Clock, pausedUntil: Date | undefined): Gate {
     stoppedUntil: () => (until !== undefined && until > clock.now() ? until : undefined),
     note: (outcome) => {
       if (outcome.kind === "throttled") stop(outcome.retryAfterSeconds * 1000);
+      // Every other call would be refused as well.
+      if (outcome.kind === "credentials") stop(DEFAULT_STOP_MS);
       transient = outcome.kind === "transient" ? transient + 1 : 0;
       if (transient >= MAX_TRANSIENT || (outcome.kind === "transient" && outcome.cause === "status 503"))
         stop(DEFAULT_STOP_MS);

@@ -14,7 +14,6 @@ import {
   MAX_WRITTEN_BYTES,
   type PushStatus,
   type SendRequest,
-  toPushStatus,
   type UserId,
 } from "./notification.ts";
 import { LEASE_MS, toLeasedRow } from "./outbox.ts";
@@ -115,16 +114,11 @@ export function createSend({ store, keyring, clock, limits, prompt, delivery }: 
     sending: Sending,
     signal: AbortSignal,
   ): Promise<Result<HeldSend | PushStatus, Failure>> {
-    const { draft, recipients } = sending;
+    const { draft } = sending;
     const now = clock.now();
     const found = await store.readOutbox(draft.id, signal);
+    // Never begun, taken back, or at its end: to push it again does no harm, and not to could lose it.
     if (found === undefined) {
-      const marks = await mapBounded(recipients, MAX_PARALLEL_WRITES, async (recipientKey) => {
-        const mark = (await store.readMarks(recipientKey, draft.id, signal))?.value;
-        return mark?.gone === "takenBack" ? undefined : mark;
-      });
-      // The outbox row stands until every payload is written: where they all stand without it, the pushes are at an end.
-      if (!marks.includes(undefined)) return ok(toPushStatus(marks.map((mark) => mark?.push ?? "accepted")));
       const held = await insert(sending, signal);
       return held === undefined ? err(toInProgress(new Date(now.getTime() + LEASE_MS), now)) : ok(held);
     }
@@ -141,7 +135,11 @@ export function createSend({ store, keyring, clock, limits, prompt, delivery }: 
     return ok({ id: draft.id, etag, row: leased });
   }
 
-  async function writeRows({ draft, ...sending }: Sending, signal: AbortSignal): Promise<void> {
+  async function writeRows(
+    { draft, ...sending }: Sending,
+    how: "new" | "again",
+    signal: AbortSignal,
+  ): Promise<void> {
     const { id, createdAt, expiresAt } = draft;
     const dayKey = await keyring.makeDayKey(toExpiryDay(id), signal);
     await mapBounded(sending.recipients, MAX_PARALLEL_WRITES, (recipientKey) =>
@@ -155,6 +153,7 @@ export function createSend({ store, keyring, clock, limits, prompt, delivery }: 
           urgency: sending.request.urgency,
           display: sending.display,
         },
+        how,
         signal,
       ),
     );
@@ -170,7 +169,7 @@ export function createSend({ store, keyring, clock, limits, prompt, delivery }: 
     const signal = withGrace(callSignal, TAKE_BACK_GRACE_MS);
     try {
       if (held !== undefined) {
-        await delivery.takeBack(held, held.row.work.owed, signal);
+        await delivery.takeBack(held, signal);
         return;
       }
       // Its own writing failed, perhaps after it took effect; nothing else was begun.
@@ -198,7 +197,7 @@ export function createSend({ store, keyring, clock, limits, prompt, delivery }: 
     } catch (error) {
       log.warn("lease_not_ended", { cause: toCause(error) });
     }
-    await claim.release(undefined, log, signal);
+    await claim.release(log, signal);
   }
 
   /** From here on the notification is promised: whatever fails is left to the outbox. */
@@ -220,7 +219,9 @@ export function createSend({ store, keyring, clock, limits, prompt, delivery }: 
       const until = AbortSignal.any([signal, deadline.signal]);
       // A payload of an earlier try may have been deleted meanwhile; one of this try, by nobody who does not know its ID.
       const live =
-        claim?.isResumed === true ? (await delivery.readLive(held.id, recipients, signal)).live : recipients;
+        claim?.isResumed === true
+          ? (await delivery.readLive(held.id, recipients, log, signal)).live
+          : recipients;
       const attempt: Attempt = await delivery.attempt(live, message, log, until);
       return await delivery.conclude(held, attempt, log, signal);
     } catch (error) {
@@ -246,7 +247,7 @@ export function createSend({ store, keyring, clock, limits, prompt, delivery }: 
       if (claim?.isResumed === true) {
         const resumed = await resume(sending, signal);
         if (!resumed.ok) {
-          await claim.release(undefined, log, signal);
+          await claim.release(log, signal);
           return resumed;
         }
         if (typeof resumed.value === "string") {
@@ -255,13 +256,17 @@ export function createSend({ store, keyring, clock, limits, prompt, delivery }: 
         }
         held = resumed.value;
       } else held = await insert(sending, signal);
-      if (held === undefined) throw new Error("a notification ID was drawn twice");
+      // Written, and its answer lost, and taken by somebody else since.
+      if (held === undefined) throw new StoreUnavailableError("the outbox row is somebody else's");
       const { work, leaseUntil } = held.row;
       const listed = delivery.listDevices(work.owed, log, signal).catch((error: unknown) => {
         log.warn("devices_not_listed", { cause: toCause(error) });
         return undefined; // redelivery lists them
       });
-      [recipients] = await both(listed, writeRows(sending, signal));
+      [recipients] = await both(
+        listed,
+        writeRows(sending, claim?.isResumed === true ? "again" : "new", signal),
+      );
       // Past its lease the row may be somebody else's, who found rows missing.
       if (leaseUntil === undefined || clock.now() >= leaseUntil)
         throw new StoreUnavailableError("the rows were written too late");

@@ -26,6 +26,7 @@ export interface ServiceOptions extends InstallationsOptions, Pick<RedeliveryOpt
 }
 
 const HEALTH_KEPT_MS = 10_000;
+const RECIPIENTS_OF_A_TASK = 10;
 
 export function createService(options: ServiceOptions): Service {
   const { store, keyring, clock } = options;
@@ -43,13 +44,19 @@ export function createService(options: ServiceOptions): Service {
       ...options,
       delivery,
       installations,
-      erase: createErase({ ...options, installations }),
+      erase: createErase({ ...options, installations, delivery }),
     }),
     getReceipts: createGetReceipts(options),
     eraseRecipients: async (userIds, log, signal) => {
       const purposes = await keyring.purposes(signal);
       const recipientKeys = [...new Set(userIds)].map((userId) => purposes.toRecipientKey(userId));
-      await tasks.add({ kind: "erase", recipientKeys, before: clock.now() }, signal);
+      const before = clock.now();
+      // Few to a task, so that each comes to its end in the time of one.
+      for (let i = 0; i < recipientKeys.length; i += RECIPIENTS_OF_A_TASK)
+        await tasks.add(
+          { kind: "erase", recipientKeys: recipientKeys.slice(i, i + RECIPIENTS_OF_A_TASK), before },
+          signal,
+        );
       log.info("erasure_accepted", { recipients: recipientKeys.length });
     },
 

@@ -32,6 +32,7 @@ function device(recipientKey: RecipientKey, platform: Platform, ageMs: number, i
     renewedAt: now,
     leaving: [],
     etag: "",
+    isSettled: true,
     openChannel: () => `channel-${i}`,
   };
 }

@@ -19,6 +19,8 @@ interface Sending {
   /** Whose part was erased; where it was promised to nobody yet, a later try may make it all the same. */
   readonly erased: Set<string>;
   readonly mayBeErased: Set<string>;
+  /** Who has deleted it. */
+  readonly deleted: Set<string>;
 }
 
 interface Model {
@@ -61,6 +63,14 @@ async function createReal(): Promise<Real> {
 
 type Command = fc.AsyncCommand<Model, Real>;
 
+function begin({ sendings }: Model, to: readonly string[]): Sending {
+  const n = sendings.length;
+  const none = { erased: new Set<string>(), mayBeErased: new Set<string>(), deleted: new Set<string>() };
+  const sending = { to, payload: `p${n}`, key: `k${n}`, ...none };
+  sendings.push(sending);
+  return sending;
+}
+
 function trySend(real: Real, { to, payload, key }: Sending): Promise<Answered> {
   return real.api.send({ to, payload }, { "idempotency-key": key });
 }
@@ -84,15 +94,7 @@ class Send implements Command {
   }
   check = () => true;
   run = async (model: Model, real: Real) => {
-    const n = model.sendings.length;
-    const sending: Sending = {
-      to: this.to,
-      payload: `p${n}`,
-      key: `k${n}`,
-      erased: new Set(),
-      mayBeErased: new Set(),
-    };
-    model.sendings.push(sending);
+    const sending = begin(model, this.to);
     const answer = await trySend(real, sending);
     note(sending, answer);
     if (answer.status === 201) expect(["accepted", "no-devices"]).toContain(answer.json()["push"]);
@@ -112,15 +114,7 @@ class CrashWhileSending implements Command {
   }
   check = () => true;
   run = async (model: Model, real: Real) => {
-    const n = model.sendings.length;
-    const sending: Sending = {
-      to: this.to,
-      payload: `p${n}`,
-      key: `k${n}`,
-      erased: new Set(),
-      mayBeErased: new Set(),
-    };
-    model.sendings.push(sending);
+    const sending = begin(model, this.to);
     let requests = 0;
     let isDead = false;
     real.proxy.decide = ({ path }) => {
@@ -164,12 +158,33 @@ class Fetch implements Command {
     for (const user of USERS) {
       const got = await fetchFor(real, user, sending.id);
       if (sending.mayBeErased.has(user)) continue;
-      const isTheirs = sending.to.includes(user) && !sending.erased.has(user);
+      const isGone = sending.erased.has(user) || sending.deleted.has(user);
+      const isTheirs = sending.to.includes(user) && !isGone;
       expect(got.status, `${user} ${got.text}`).toBe(isTheirs ? 200 : 404);
       if (isTheirs) expect(got.json()["payload"]).toBe(sending.payload);
     }
   };
   toString = () => `fetch ${this.which}`;
+}
+
+class Delete implements Command {
+  readonly which: number;
+  readonly user: string;
+  constructor(which: number, user: string) {
+    this.which = which;
+    this.user = user;
+  }
+  check = ({ sendings }: Readonly<Model>) => sendings.some(({ id }) => id !== undefined);
+  run = async (model: Model, real: Real) => {
+    const promised = model.sendings.filter(({ id }) => id !== undefined);
+    const sending = promised[this.which % promised.length];
+    if (sending?.id === undefined) return;
+    // Of what is not theirs, nothing changes.
+    const answer = await real.first.as(this.user, "DELETE", `/api/notifications/${sending.id}`);
+    expect(answer.status, answer.text).toBe(204);
+    if (sending.to.includes(this.user)) sending.deleted.add(this.user);
+  };
+  toString = () => `${this.user} deletes ${this.which}`;
 }
 
 class Erase implements Command {
@@ -222,6 +237,7 @@ const commands = fc.commands(
       .map(([to, n, isAfter]) => new CrashWhileSending(to, n, isAfter)),
     fc.nat(20).map((which) => new Retry(which)),
     fc.nat(20).map((which) => new Fetch(which)),
+    fc.tuple(fc.nat(20), fc.constantFrom(...USERS)).map(([which, user]) => new Delete(which, user)),
     fc.constant(new Erase()),
     fc.constant(new Redeliver()),
     fc.boolean().map((isUp) => new SwitchHub(isUp)),
@@ -245,16 +261,19 @@ test(
             note(sending, await trySend(real, sending));
             await redeliver(real);
           }
-        for (const { id, to, erased, mayBeErased, payload } of model.sendings) {
+        for (const { id, to, erased, mayBeErased, deleted, payload } of model.sendings) {
           expect(id).toBeDefined();
           const told = real.first.hub.deliveries.filter(({ body }) => body.includes(String(id)));
-          const expected = to.filter((user) => user !== "cy");
-          expect([...new Set(told.map(({ pushChannel }) => pushChannel))].toSorted()).toEqual(
-            expected.toSorted(),
-          );
+          const reached = new Set(told.map(({ pushChannel }) => pushChannel));
+          // What was deleted before it was pushed is pushed to nobody.
+          for (const user of to)
+            if (user !== "cy" && !deleted.has(user))
+              expect(reached.has(user), `${user} ${String(id)}`).toBe(true);
+          for (const user of reached) expect(to).toContain(user);
           for (const user of to) {
             const got = await fetchFor(real, user, String(id));
-            if (!mayBeErased.has(user)) expect(got.status).toBe(erased.has(user) ? 404 : 200);
+            const isGone = erased.has(user) || deleted.has(user);
+            if (!mayBeErased.has(user)) expect(got.status).toBe(isGone ? 404 : 200);
             if (got.status === 200) expect(got.json()["payload"]).toBe(payload);
           }
           const { receipts } = (await real.first.post("/api/receipts", { id, to })).json() as {
@@ -262,7 +281,8 @@ test(
           };
           for (const { to: user, push } of receipts) {
             const alive = user === "cy" ? "no-devices" : "accepted";
-            if (!mayBeErased.has(user)) expect(push).toBe(erased.has(user) ? "unknown" : alive);
+            if (!mayBeErased.has(user) && !deleted.has(user))
+              expect(push).toBe(erased.has(user) ? "unknown" : alive);
           }
         }
       }),

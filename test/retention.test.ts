@@ -48,6 +48,7 @@ async function fill(instance: Instance, day: number, rows = 1): Promise<void> {
         urgency: "normal",
         display: "alert",
       },
+      "again",
       never,
     );
 }

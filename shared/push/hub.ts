@@ -22,6 +22,7 @@ import {
 import type { Clock } from "../clock.ts";
 import { isLoopback, type Prompt, type PromptText } from "../config.ts";
 import type { RecipientKey } from "../crypto/keyring.ts";
+import { createDeadline } from "../deadline.ts";
 import type { Platform, PushChannel } from "../notification.ts";
 import type { Secret } from "../secret.ts";
 import { type HubSender, MAX_RECIPIENTS_PER_PUSH, type PushMessage, type PushOutcome } from "./sender.ts";
@@ -39,6 +40,8 @@ const HUB_PLATFORMS = ["apns", "fcmv1", "wns", "adm", "xiaomi", "browser"] as co
 type HubPlatform = (typeof HUB_PLATFORMS)[number];
 
 const DEFAULT_RETRY_AFTER_SECONDS = 10;
+/** One call (R115); a hub that hangs is one that is away. */
+const CALL_TIMEOUT_MS = 5_000;
 
 /** @throws Error, without the text of the setting, when the connection string is not one or is not https. */
 export function createHubSender(options: HubOptions): HubSender {
@@ -54,8 +57,8 @@ export function createHubSender(options: HubOptions): HubSender {
     const notification = toHubNotification(parseHubPlatform(platform), message, prompt, clock.now());
     // Only what `target` holds may stand in the options: the SDK takes a property that is there but undefined
     // for the tag "undefined", and no target at all for a broadcast.
-    return call(clock, async () => {
-      const answer = await sendNotification(context, notification, { ...target, abortSignal: signal });
+    return call(clock, signal, async (abortSignal) => {
+      const answer = await sendNotification(context, notification, { ...target, abortSignal });
       return answer.trackingId === undefined ? {} : { trackingId: answer.trackingId };
     });
   }
@@ -75,14 +78,14 @@ export function createHubSender(options: HubOptions): HubSender {
         tags: [toTag(recipientKey)],
         expirationTime: expiresAt.toISOString(),
       } as Installation; // the SDK's union cannot follow platform and channel varying together
-      return call(clock, async () => {
-        await createOrUpdateInstallation(context, installation, { abortSignal: signal });
+      return call(clock, signal, async (abortSignal) => {
+        await createOrUpdateInstallation(context, installation, { abortSignal });
         return {};
       });
     },
     deleteInstallation: async (channelKey, signal) => {
-      const outcome = await call(clock, async () => {
-        await deleteInstallation(context, channelKey, { abortSignal: signal });
+      const outcome = await call(clock, signal, async (abortSignal) => {
+        await deleteInstallation(context, channelKey, { abortSignal });
         return {};
       });
       return outcome.kind === "credentials" && outcome.status === 404 ? { kind: "accepted" } : outcome;
@@ -237,12 +240,16 @@ function toAlertMember(name: string, locName: string, text: PromptText): Readonl
 /** Runs one call of the hub; whatever it comes to is an outcome, but for an abort, which throws. */
 async function call(
   clock: Clock,
-  operation: () => Promise<{ readonly trackingId?: string }>,
+  signal: AbortSignal,
+  operation: (signal: AbortSignal) => Promise<{ readonly trackingId?: string }>,
 ): Promise<PushOutcome> {
+  const deadline = createDeadline(CALL_TIMEOUT_MS);
   try {
-    return { kind: "accepted", ...(await operation()) };
+    return { kind: "accepted", ...(await operation(AbortSignal.any([signal, deadline.signal]))) };
   } catch (error) {
     return toOutcome(error, clock.now());
+  } finally {
+    deadline.clear();
   }
 }
 

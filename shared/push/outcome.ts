@@ -41,6 +41,6 @@ export function reportOutcome(log: Log, outcome: PushOutcome, event: string): vo
       log.error(event, { outcome: outcome.kind, status: outcome.status });
       return;
     case "damaged":
-      log.error(event, { outcome: outcome.kind });
+      log.error(event, { outcome: outcome.kind, cause: outcome.cause });
   }
 }

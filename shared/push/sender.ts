@@ -22,7 +22,7 @@ export type PushOutcome =
   | { readonly kind: "transient"; readonly cause: string } // try again later
   | { readonly kind: "credentials"; readonly status: number } // our fault: alarm, keep, try again
   | { readonly kind: "message"; readonly status: number } // our fault: final
-  | { readonly kind: "damaged" }; // the device's row does not open: final
+  | { readonly kind: "damaged"; readonly cause?: string }; // what it is to go to makes no sense: final
 
 /** Carries IDs to single devices. */
 interface Sender {

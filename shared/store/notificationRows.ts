@@ -12,6 +12,7 @@ import {
   type NotificationRow,
   type NotificationRows,
   type StoredNotification,
+  StoreUnavailableError,
   type Versioned,
 } from "./store.ts";
 import { type RowKey, type StoredRow, type Tables, type Value, type Values } from "./table.ts";
@@ -44,7 +45,7 @@ export function createNotificationRows(tables: Tables): NotificationRows {
   }
 
   return {
-    insertNotification: async (row, signal) => {
+    insertNotification: async (row, how, signal) => {
       const key = toNotificationKey(row.recipientKey, row.id);
       const values = toValues(row);
       for (;;) {
@@ -53,6 +54,7 @@ export function createNotificationRows(tables: Tables): NotificationRows {
         if (found === undefined) continue;
         // What was taken back was promised to nobody, and may be promised anew.
         if (toGone(found.values) !== "takenBack") return;
+        if (how === "new") throw new StoreUnavailableError("it was taken back while it was written");
         if ((await tables.replace(key, values, found.etag, signal)) === "written") return;
       }
     },

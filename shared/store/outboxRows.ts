@@ -21,6 +21,7 @@ import type { RowKey, StoredRow, Tables, Value, Values } from "./table.ts";
 const CHUNK_CHARACTERS = 32_768;
 const OUTBOX = "outbox";
 const SHARDS = 16;
+const MAX_PAUSE_MS = 3_600_000;
 /** One answer of the store holds no more. */
 const MAX_COUNTED_ROWS = 1000;
 /** Whatever is open is due before that; a dead row has no such time. */
@@ -50,9 +51,9 @@ export function createOutboxRows(tables: Tables): OutboxRows & ClaimRows {
         .map((at) => at.getTime());
       return { open: rows.length, ...(made.length === 0 ? {} : { oldestAt: new Date(Math.min(...made)) }) };
     },
-    postponeUnreadable: async ({ key, etag }, dueAt, signal) => {
+    postponeUnreadable: async ({ key, partitionKey, etag }, dueAt, signal) => {
       // Whoever has changed it meanwhile knows better.
-      await tables.merge(toOutboxKey(key), { dueAt }, etag, signal);
+      await tables.merge({ table: OUTBOX, partitionKey, rowKey: key }, { dueAt }, etag, signal);
     },
     readPause: async (sender, signal) => {
       const until = (await tables.read(toPauseKey(sender), signal))?.values["until"];
@@ -63,7 +64,8 @@ export function createOutboxRows(tables: Tables): OutboxRows & ClaimRows {
       const tryOnce = async () => {
         const row = await tables.read(key, signal);
         const before = row?.values["until"];
-        if (before instanceof Date && before >= until) return true;
+        const isAbsurd = before instanceof Date && before.getTime() > until.getTime() + MAX_PAUSE_MS;
+        if (before instanceof Date && before >= until && !isAbsurd) return true;
         return (await tables.put(key, { until }, row?.etag, signal)) === undefined ? undefined : true;
       };
       await untilWon(tryOnce, "a sender's pause changed too often at once", signal);
@@ -115,8 +117,10 @@ function toOutboxValues({ work, ...row }: OutboxRow): Values {
   return { ...values, chunks };
 }
 
-const recipientKey = z.custom<RecipientKey>((value) => typeof value === "string");
-const channelKey = z.custom<ChannelKey>((value) => typeof value === "string");
+const recipientKey = z.custom<RecipientKey>(
+  (value) => typeof value === "string" && /^[A-Za-z0-9_-]{43}$/.test(value),
+);
+const channelKey = z.custom<ChannelKey>((value) => typeof value === "string" && /^[0-9a-f]{64}$/.test(value));
 const time = z.iso.datetime().transform((text) => new Date(text));
 
 const TargetValues = z
@@ -164,22 +168,27 @@ const OutboxValues = z.object({
 
 function toListed(row: StoredRow): ListedOutboxRow {
   const dueAt = row.values["dueAt"];
+  const key = row.rowKey as OutboxKey;
+  const isWhereItBelongs = toOutboxKey(key).partitionKey === row.partitionKey;
   return {
-    key: row.rowKey as OutboxKey,
+    key,
+    partitionKey: row.partitionKey,
     etag: row.etag,
-    value: toOutboxRow(row),
+    value: isWhereItBelongs ? toOutboxRow(row) : undefined,
     ...(dueAt instanceof Date ? { dueAt } : {}),
   };
 }
 
 /** A row that this code cannot read, damaged or of another version, has no value. */
-function toOutboxRow({ values }: StoredRow): OutboxRow | undefined {
+function toOutboxRow({ rowKey, values }: StoredRow): OutboxRow | undefined {
   const row = OutboxValues.safeParse(values);
   if (!row.success || !isCurrent(values)) return undefined;
   const { chunks, createdAt, attempts, dueAt, leaseUntil, reason, dropAfter } = row.data;
   const text = Array.from({ length: chunks }, (_, i) => values[`work${i}`]).join("");
   const work = jsonOf<Work>(WorkValues).safeParse(text);
   if (!work.success) return undefined;
+  // What is pushed is an ID that we could have made, and nothing else (P1).
+  if (work.data.kind === "send" && !NotificationId.safeParse(rowKey).success) return undefined;
   return {
     createdAt,
     attempts,

@@ -89,8 +89,15 @@ export type MarkOutcome = "marked" | "gone";
 
 /** Payload rows. An operation on a row that is not there changes nothing, but for the first. */
 export interface NotificationRows {
-  /** One that stands already is left as it is, also a tombstone, but for one that was taken back. */
-  readonly insertNotification: (row: NotificationRow, signal: AbortSignal) => Promise<void>;
+  /**
+   * One that stands already is left as it is, also a tombstone. Only a later try may write `again` what was taken back;
+   * a `new` one has lost its outbox row by then, and throws StoreUnavailableError.
+   */
+  readonly insertNotification: (
+    row: NotificationRow,
+    how: "new" | "again",
+    signal: AbortSignal,
+  ) => Promise<void>;
   /** Nothing where a tombstone stands. */
   readonly readNotification: (
     recipientKey: RecipientKey,
@@ -258,6 +265,8 @@ export type DeadReason = (typeof DEAD_REASONS)[number];
 /** A row as it was listed; one that this code cannot read has no value. */
 export interface ListedOutboxRow {
   readonly key: OutboxKey;
+  /** Where it lies, which is elsewhere than where it belongs for one that somebody has moved. */
+  readonly partitionKey: string;
   readonly etag: string;
   readonly dueAt?: Date;
   readonly value: OutboxRow | undefined;

@@ -69,7 +69,7 @@ describe("notifications", () => {
     900 * KIB + 28,
   ])("R97: %i sealed bytes come back as they were", async (size) => {
     const row = createNotification({ sealed: randomBytes(size) });
-    await shared.store.insertNotification(row, never);
+    await shared.store.insertNotification(row, "again", never);
     const { value, etag } = await readBack(shared, row);
     expect(Buffer.from(value.sealed).equals(row.sealed)).toBe(true);
     expect({ ...value, sealed: row.sealed }).toEqual(row);
@@ -79,7 +79,7 @@ describe("notifications", () => {
   test("the order of chunks is that of the bytes, past the tenth too", async () => {
     const sealed = Buffer.concat(Array.from({ length: 14 }, (_, i) => Buffer.alloc(64 * KIB, i)));
     const row = createNotification({ sealed });
-    await shared.store.insertNotification(row, never);
+    await shared.store.insertNotification(row, "again", never);
     expect(Buffer.from((await readBack(shared, row)).value.sealed).equals(sealed)).toBe(true);
   });
 
@@ -87,7 +87,7 @@ describe("notifications", () => {
     const createdAt = new Date(Math.floor(Date.now() / 1000) * 1000 + ms);
     const expiresAt = new Date(createdAt.getTime() + DAY_MS);
     const row = createNotification({ createdAt, expiresAt, id: createNotificationId(createdAt, expiresAt) });
-    await shared.store.insertNotification(row, never);
+    await shared.store.insertNotification(row, "again", never);
     expect((await readBack(shared, row)).value).toMatchObject({ createdAt, expiresAt });
   });
 
@@ -97,14 +97,16 @@ describe("notifications", () => {
       const expiresAt = new Date(Date.now() + (i % 2) * DAY_MS + DAY_MS);
       return createNotification({ expiresAt, id: createNotificationId(new Date(), expiresAt) });
     });
-    await Promise.all(rows.map((row) => createTestStore({ prefix }).store.insertNotification(row, never)));
+    await Promise.all(
+      rows.map((row) => createTestStore({ prefix }).store.insertNotification(row, "again", never)),
+    );
     expect(await listTables()).toEqual([...new Set(rows.map(tableOf))].toSorted());
     for (const row of rows) await readBack(createTestStore({ prefix }), row);
   });
 
   test("another user's key, another id, or another day's table finds nothing", async () => {
     const row = createNotification();
-    await shared.store.insertNotification(row, never);
+    await shared.store.insertNotification(row, "again", never);
     const other = createNotification();
     const dayLater = createNotificationId(row.createdAt, new Date(row.expiresAt.getTime() + DAY_MS));
     expect(await shared.store.readNotification(other.recipientKey, row.id, never)).toBeUndefined();
@@ -114,7 +116,7 @@ describe("notifications", () => {
 
   test("R90: keys that differ in case alone are two partitions", async () => {
     const row = createNotification({ recipientKey: toRecipientKey("Aa".padEnd(43, "x")) });
-    await shared.store.insertNotification(row, never);
+    await shared.store.insertNotification(row, "again", never);
     const folded = toRecipientKey(row.recipientKey.toLowerCase());
     expect(await shared.store.readNotification(folded, row.id, never)).toBeUndefined();
   });
@@ -122,7 +124,7 @@ describe("notifications", () => {
   test("R103: a dropped table is an unknown notification and nothing to mark, and no read makes it anew", async () => {
     const { store, rawTable, listTables, ...rest } = createTestStore();
     const row = createNotification();
-    await store.insertNotification(row, never);
+    await store.insertNotification(row, "again", never);
     const found = await readBack({ store, rawTable, listTables, ...rest }, row);
     await rawTable(tableOf(row)).deleteTable();
     expect(await store.readNotification(row.recipientKey, row.id, never)).toBeUndefined();
@@ -139,15 +141,15 @@ describe("notifications", () => {
     const { store, listTables } = createTestStore();
     const expiresAt = new Date(Date.now() - days * DAY_MS);
     const row = createNotification({ expiresAt, id: createNotificationId(expiresAt, expiresAt) });
-    await expect(store.insertNotification(row, never)).rejects.toThrow("a day that is over");
+    await expect(store.insertNotification(row, "again", never)).rejects.toThrow("a day that is over");
     expect(await listTables()).toEqual([]);
   });
 
   test("R93: a row that stands there already is left as it is", async () => {
     const row = createNotification();
-    await shared.store.insertNotification(row, never);
+    await shared.store.insertNotification(row, "again", never);
     const forged = { ...row, sealed: randomBytes(50) };
-    await shared.store.insertNotification(forged, never);
+    await shared.store.insertNotification(forged, "again", never);
     expect(Buffer.from((await readBack(shared, row)).value.sealed).equals(row.sealed)).toBe(true);
   });
 });
@@ -160,7 +162,7 @@ describe("marks", () => {
 
   test("the first fetch is recorded once, whatever is tried later", async () => {
     const row = createNotification();
-    await shared.store.insertNotification(row, never);
+    await shared.store.insertNotification(row, "again", never);
     const unread = await readBack(shared, row);
     const first = new Date("2026-05-01T12:00:00.123Z");
     await shared.store.markFetched(unread, first, never);
@@ -171,7 +173,7 @@ describe("marks", () => {
 
   test("of many first fetches at once one is recorded, and the payload stays", async () => {
     const row = createNotification({ sealed: randomBytes(100 * KIB) });
-    await shared.store.insertNotification(row, never);
+    await shared.store.insertNotification(row, "again", never);
     const unread = await readBack(shared, row);
     const times = Array.from({ length: 20 }, (_, i) => new Date(Date.UTC(2026, 4, 1, 12, 0, i)));
     await Promise.all(times.map((at) => shared.store.markFetched(unread, at, never)));
@@ -182,7 +184,7 @@ describe("marks", () => {
 
   test("the first reading is recorded once, whatever is tried later", async () => {
     const row = createNotification();
-    await shared.store.insertNotification(row, never);
+    await shared.store.insertNotification(row, "again", never);
     const unread = await readMarks(shared, row);
     const first = new Date("2026-05-01T12:00:00.123Z");
     await shared.store.markRead(unread, first, never);
@@ -193,7 +195,7 @@ describe("marks", () => {
 
   test("of twenty who fetch, read and are pushed to at once, each mark stands once, and the payload too", async () => {
     const row = createNotification({ sealed: randomBytes(100 * KIB) });
-    await shared.store.insertNotification(row, never);
+    await shared.store.insertNotification(row, "again", never);
     const untouched = await readMarks(shared, row);
     const times = Array.from({ length: 20 }, (_, i) => new Date(Date.UTC(2026, 4, 1, 12, 0, i)));
     await Promise.all([
@@ -210,7 +212,7 @@ describe("marks", () => {
 
   test("are read without the payload", async () => {
     const row = createNotification({ sealed: randomBytes(100 * KIB) });
-    await shared.store.insertNotification(row, never);
+    await shared.store.insertNotification(row, "again", never);
     expect(await shared.store.readMarks(createRecipientKey(), row.id, never)).toBeUndefined();
     await shared.store.markPush(row.recipientKey, row.id, "no-devices", never);
     const { recipientKey, id, createdAt, expiresAt } = row;
@@ -223,7 +225,7 @@ describe("marks", () => {
     const rows = Array.from({ length: 10 }, () => createNotification());
     await Promise.all(
       rows.map(async (row, i) => {
-        await shared.store.insertNotification(row, never);
+        await shared.store.insertNotification(row, "again", never);
         const unread = await readBack(shared, row);
         const at = new Date("2026-05-01T12:00:00.000Z");
         const push = i % 2 === 0 ? "failed" : "no-devices";
@@ -262,8 +264,8 @@ describe("R98: a damaged row is not served", () => {
     const { store, rawTable } = createTestStore();
     const row = createNotification({ sealed: randomBytes(100 * KIB) });
     const sound = createNotification({ recipientKey: row.recipientKey });
-    await store.insertNotification(row, never);
-    await store.insertNotification(sound, never);
+    await store.insertNotification(row, "again", never);
+    await store.insertNotification(sound, "again", never);
     await rawTable(tableOf(row)).updateEntity(
       { partitionKey: row.recipientKey, rowKey: row.id, ...damage },
       "Merge",
@@ -277,7 +279,7 @@ describe("R98: a damaged row is not served", () => {
 async function createMarked(shared: TestStore) {
   const row = createNotification({ sealed: randomBytes(100 * KIB) });
   const { recipientKey, id, createdAt, expiresAt } = row;
-  await shared.store.insertNotification(row, never);
+  await shared.store.insertNotification(row, "again", never);
   await shared.store.markPush(recipientKey, id, "failed", never);
   const before = await readMarks(shared, row);
   await shared.store.markFetched(before, noon, never);
@@ -348,7 +350,7 @@ describe("what is gone", () => {
   test.each(GONE)("%s, is written again only if it was taken back", async (gone) => {
     const { row } = await createMarked(shared);
     await bury(gone, row);
-    await shared.store.insertNotification(row, never);
+    await shared.store.insertNotification(row, "again", never);
     const found = await shared.store.readNotification(row.recipientKey, row.id, never);
     if (gone !== "takenBack") expect(found).toBeUndefined();
     else expect(Buffer.from(found?.value.sealed ?? []).equals(row.sealed)).toBe(true);
@@ -373,7 +375,7 @@ describe("what is gone", () => {
     const rows = await Promise.all(
       (["deleted", "erased"] as const).map(async (gone) => {
         const row = createNotification();
-        await shared.store.insertNotification(row, never);
+        await shared.store.insertNotification(row, "again", never);
         const before = await readMarks(shared, row);
         await bury(gone, row);
         expect(await shared.store.markFetched(before, noon, never)).toBe("gone");
@@ -391,7 +393,7 @@ describe("what is gone", () => {
 
   test("deleted while ten fetch and read it, stays without its payload and loses no mark", async () => {
     const row = createNotification({ sealed: randomBytes(100 * KIB) });
-    await shared.store.insertNotification(row, never);
+    await shared.store.insertNotification(row, "again", never);
     const before = await readMarks(shared, row);
     await Promise.all([
       ...Array.from({ length: 10 }, () => shared.store.markFetched(before, noon, never)),
@@ -424,7 +426,7 @@ describe("lists", () => {
         expiresAt: new Date(dayMs + i),
       }),
     );
-    for (const row of rows.toReversed()) await shared.store.insertNotification(row, never);
+    for (const row of rows.toReversed()) await shared.store.insertNotification(row, "again", never);
     return { recipientKey, ids: rows.map(({ id }) => id) };
   }
 
@@ -434,6 +436,7 @@ describe("lists", () => {
     await createListed(shared, 2); // somebody else's
     await shared.store.insertNotification(
       createNotification({ recipientKey, expiresAt: new Date(dayMs + DAY_MS) }),
+      "again",
       never,
     );
     const listed = await shared.store.listMarks(recipientKey, day, undefined, 10, never);
@@ -513,7 +516,7 @@ describe("R93: with every first answer of a write lost, each operation does what
       await lossy.store.takeBackNotification(recipientKey, id, never);
       expect(await readRaw(direct, { recipientKey, id })).toEqual({ gone: "takenBack" });
     }
-    await lossy.store.insertNotification(row, never);
+    await lossy.store.insertNotification(row, "again", never);
     expect(Buffer.from((await readBack(direct, row)).value.sealed).equals(row.sealed)).toBe(true);
     expect((await readMarks(direct, row)).value.fetchedAt).toBeUndefined(); // it is a new row
   });
@@ -523,7 +526,7 @@ test("an id names the table of its own expiry day", async () => {
   const { store, listTables } = createTestStore();
   const expiresAt = new Date(toDay(new Date()) * DAY_MS + 2 * DAY_MS); // midnight begins the day
   const id: NotificationId = createNotificationId(new Date(), expiresAt);
-  await store.insertNotification(createNotification({ id, expiresAt }), never);
+  await store.insertNotification(createNotification({ id, expiresAt }), "again", never);
   expect(await listTables()).toEqual([
     `notifications${expiresAt.toISOString().slice(0, 10).replaceAll("-", "")}`,
   ]);

@@ -229,7 +229,7 @@ test("R89: no key of a row holds a character that needs escaping", async () => {
   const { store, rawTable, listTables } = createTestStore();
   const row = createNotification();
   const installation = createInstallation();
-  await store.insertNotification(row, never);
+  await store.insertNotification(row, "again", never);
   await store.writeInstallation(installation, undefined, never);
   await store.writeChannel(installation.channelKey, heldBy(installation), undefined, never);
   await store.insertKey("root", "v1", { kekId: "k", wrapped: randomBytes(40) }, never);
