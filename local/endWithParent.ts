@@ -3,3 +3,5 @@
 process.once("disconnect", () => {
   process.emit("SIGINT");
 });
+// What it prints while it ends goes nowhere where the parent is dead: that is no reason not to write.
+for (const stream of [process.stdout, process.stderr]) stream.on("error", () => undefined);

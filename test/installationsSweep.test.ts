@@ -188,7 +188,7 @@ function listFaults(world: World): readonly string[] {
 
 const SETUPS = [[], [A("k0"), B("k1")]];
 const STEPS = [A("k0"), A("k1"), B("k0"), B("k1"), A(), B()];
-const NEXT = [A("k0"), B("k0"), A("k2"), A(), B()];
+const NEXT = [A("k0"), B("k0"), A("k2"), B()];
 
 /** The n-th call meets its fate; after a crash every later one does. */
 function createGate(n: number, fate: Fate, isCrash: boolean) {
@@ -246,5 +246,5 @@ test.each<{ fate: Fate; isCrash: boolean }>([
           await redeliver(world);
           expect([world.hub.size, world.installations.size, world.channels.size], story).toEqual([0, 0, 0]);
         }
-  expect(runs).toBeGreaterThan(40);
+  expect(runs).toBeGreaterThan(30);
 });

@@ -6,7 +6,7 @@ import { type Answered, type Api, createApi } from "./helpers/api.ts";
 import { createStoreProxy, type StoreProxy, storeError } from "./helpers/store.ts";
 import { type Fault } from "./helpers/faultProxy.ts";
 
-const SENDS = Number(process.env["SENDS"] ?? 150);
+const SENDS = Number(process.env["SENDS"] ?? 100);
 const TIMEOUT_MS = 60_000 + SENDS * 100;
 const PARALLEL = 24;
 const USERS = Array.from({ length: 12 }, (_, i) => `user-${i}`);
@@ -90,7 +90,7 @@ test(
     const numbers = Array.from({ length: SENDS }, (_, i) => i).values();
     const work = async () => {
       for (const i of numbers) {
-        if (i % 125 === 49) await replace(i % 2);
+        if (i % 125 === 39) await replace(i % 2);
         if (Math.random() < 0.08)
           first.hub.fail({ on: "send", answer: HUB_FAULTS[i % HUB_FAULTS.length] ?? "reset" });
         const to = i % 10 === 0 ? USERS.slice(0, 5) : [USERS[i % USERS.length] ?? ""];

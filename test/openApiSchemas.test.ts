@@ -96,7 +96,7 @@ describe("schemas of requests", () => {
       }),
       { numRuns: 3000 },
     );
-    expect(taken).toBeGreaterThan(50);
+    expect(taken).toBeGreaterThan(10);
   });
 
   const send = (members: object) => ({ to: "alice", payload: 1, ...members });

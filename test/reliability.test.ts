@@ -18,7 +18,6 @@ interface FaultKind {
 const FAULTS: readonly FaultKind[] = [
   { name: "connection reset", fault: { kind: "reset" } },
   { name: "reset for good", fault: { kind: "reset" }, isLasting: true },
-  { name: "reset inside the answer", fault: { kind: "resetAfter", bytes: 40, of: "answer" } },
   { name: "answer lost", fault: { kind: "loseAnswer" } },
   { name: "answers lost for good", fault: { kind: "loseAnswer" }, isLasting: true },
   { name: "refused (403)", fault: storeError(403, "AuthorizationFailure"), isLasting: true },
