@@ -37,8 +37,9 @@ export function createCertificateWatch({ certificates, clock }: CertificateWatch
 /** When the first certificate of a PEM text ends; nothing where that cannot be read. What else stands there is left aside. */
 function parseCertificateEnd(pem: Secret<string>): Date | undefined {
   try {
-    const { validToDate } = new X509Certificate(pem.reveal());
-    return Number.isNaN(validToDate.getTime()) ? undefined : validToDate;
+    // Not validToDate, which makes anything of a time that is none.
+    const endsAt = new Date(new X509Certificate(pem.reveal()).validTo);
+    return Number.isNaN(endsAt.getTime()) ? undefined : endsAt;
   } catch {
     return undefined; // its words may hold what it could not read
   }
