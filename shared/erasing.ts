@@ -13,7 +13,7 @@ export interface ErasingOptions {
   readonly store: Store;
   readonly clock: Clock;
   readonly installations: Pick<Installations, "removeAll">;
-  readonly delivery: Pick<Delivery, "takeBack">;
+  readonly delivery: Pick<Delivery, "readLive" | "takeBack">;
 }
 
 /** Answers whether it came to its end; where not, somebody else is at work on a row of theirs, and it is to be repeated. */
@@ -50,22 +50,24 @@ export function createErase({ store, clock, installations, delivery }: ErasingOp
   async function eraseFromRow(
     { key, etag, value }: ListedOutboxRow,
     gone: ReadonlySet<RecipientKey>,
+    log: Log,
     signal: AbortSignal,
   ): Promise<boolean> {
     if (value?.work.kind !== "send") return true;
     if (value.leaseUntil !== undefined && value.leaseUntil > clock.now()) return false;
     const { owed, failed } = value.work;
-    // What was not written whole was promised to nobody: it is taken back, and theirs kept out for good, since a try
-    // with the same key would write it.
-    if (!value.work.isWritten) {
-      const held = { id: key as NotificationId, etag, row: { ...value, work: value.work } };
-      const isTakenBack = await delivery.takeBack(held, signal);
+    // What is not there whole was promised to nobody: it is taken back, and theirs kept out for good, since a try with
+    // the same key would write it.
+    const id = key as NotificationId;
+    if (!value.work.isWritten && !(await delivery.readLive(id, owed, log, signal)).isWhole) {
+      const isTakenBack = await delivery.takeBack({ id, etag, row: { ...value, work: value.work } }, signal);
       for (const { recipientKey } of owed.filter((one) => gone.has(one.recipientKey)))
-        await store.eraseNotification(recipientKey, held.id, signal);
+        await store.eraseNotification(recipientKey, id, signal);
       return isTakenBack;
     }
     const work: SendWork = {
       ...value.work,
+      isWritten: true,
       owed: owed.filter((one) => !gone.has(one.recipientKey)),
       failed: failed.filter((recipientKey) => !gone.has(recipientKey)),
     };
@@ -80,7 +82,7 @@ export function createErase({ store, clock, installations, delivery }: ErasingOp
     const rows = (await store.listOutbox(signal)).filter(
       ({ value }) => value !== undefined && value.createdAt < before && mentions(value.work, gone),
     );
-    const taken = await mapBounded(rows, MAX_PARALLEL_WRITES, (row) => eraseFromRow(row, gone, signal));
+    const taken = await mapBounded(rows, MAX_PARALLEL_WRITES, (row) => eraseFromRow(row, gone, log, signal));
     // Payloads before devices: a hub that is away is no reason to keep them.
     const days = (await store.listDays(signal)).tables;
     const counts = await mapBounded(recipientKeys, MAX_PARALLEL_RECIPIENTS, (recipientKey) =>

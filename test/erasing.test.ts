@@ -129,6 +129,24 @@ test("a retry with the key of an earlier send does not bring the user's part bac
   expect([(await get("ann", sent)).status, (await get("bob", sent)).status]).toEqual([404, 200]);
 });
 
+test("P3: leaves others what they were promised, also where no push was tried yet", async () => {
+  await register("bob");
+  // The payloads are written, and what is to be pushed is left to redelivery: a promise all the same.
+  proxy.decide = ({ method, path }) =>
+    method === "GET" && path.includes("installations") ? storeError(403, "No") : undefined;
+  const sent = await api.send({ to: ["ann", "bob"], payload: "for both" });
+  expect(sent.status, sent.text).toBe(202);
+  proxy.decide = () => undefined;
+  api.advance(16);
+  await erase("ann");
+  for (let pass = 0; pass < 2; pass++) {
+    await redeliver();
+    api.advance(60);
+  }
+  expect([(await get("ann", sent)).status, (await get("bob", sent)).status]).toEqual([404, 200]);
+  expect(await receiptOf(sent, "bob")).toMatchObject({ push: "accepted" });
+});
+
 test("comes to its end once the hub and the store are back", async () => {
   await register("ann");
   const sent = await api.send({ to: "ann", payload: 1 });
