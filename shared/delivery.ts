@@ -18,7 +18,7 @@ import type { Device } from "./devices.ts";
 import type { Installations } from "./installations.ts";
 import { type Log, toCause } from "./log.ts";
 import { type PushStatus, toPushStatus } from "./notification.ts";
-import { toBackOffMs, toLeasedRow } from "./outbox.ts";
+import { toBackOffMs, toRenewedRow } from "./outbox.ts";
 import { reportOutcome } from "./push/outcome.ts";
 import type { HubSender, PushMessage, PushOutcome } from "./push/sender.ts";
 import {
@@ -88,7 +88,7 @@ export interface Delivery {
 export const HUB = "hub";
 
 /** Dead rows are kept so long, for receipts and for whoever looks after it (R111). */
-const DEAD_KEPT_MS = 7 * DAY_MS;
+export const DEAD_KEPT_MS = 7 * DAY_MS;
 const MAX_PARALLEL_READS = 16;
 const MAX_PARALLEL_MARKS = 16;
 
@@ -147,7 +147,7 @@ export function createDelivery({ store, hub, clock, installations }: DeliveryOpt
 
     takeBack: async ({ id, etag, row }, signal) => {
       // Ours once more, and for long enough: whoever takes it over after that has promised it.
-      const leased = { ...row, ...toLeasedRow(row.work, clock, row.createdAt), attempts: row.attempts };
+      const leased = toRenewedRow(row, clock);
       const renewed = await store.putOutbox(id, leased, etag, signal);
       if (renewed === undefined) return false;
       await mapBounded(row.work.owed, MAX_PARALLEL_MARKS, async ({ recipientKey }) => {

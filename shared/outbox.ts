@@ -18,8 +18,17 @@ export function toLeasedRow<W extends Work>(
   clock: Clock,
   createdAt = clock.now(),
 ): OutboxRow & { readonly work: W; readonly leaseUntil: Date } {
-  const leaseUntil = new Date(clock.now().getTime() + LEASE_MS);
-  return { createdAt, attempts: 0, work, dueAt: leaseUntil, leaseUntil };
+  return toRenewedRow({ createdAt, attempts: 0, work }, clock);
+}
+
+/** The same row, leased anew. */
+export function toRenewedRow<R extends OutboxRow>(
+  row: R,
+  clock: Clock,
+  leaseMs = LEASE_MS,
+): R & { readonly dueAt: Date; readonly leaseUntil: Date } {
+  const leaseUntil = new Date(clock.now().getTime() + leaseMs);
+  return { ...row, dueAt: leaseUntil, leaseUntil };
 }
 
 /**

@@ -2,15 +2,15 @@
 // time that ends by itself. I/O through what is handed in.
 import type { Clock } from "./clock.ts";
 import { createDeadline, mapBounded } from "./deadline.ts";
-import { type Delivery, HUB, type HeldSend } from "./delivery.ts";
+import { DEAD_KEPT_MS, type Delivery, HUB, type HeldSend } from "./delivery.ts";
 import type { Erase } from "./erasing.ts";
 import { DAY_MS, type NotificationId } from "./id.ts";
 import type { Installations } from "./installations.ts";
 import type { Limits } from "./config.ts";
 import { type Log, toCause } from "./log.ts";
-import { toBackOffMs } from "./outbox.ts";
+import { toBackOffMs, toRenewedRow } from "./outbox.ts";
 import type { PushMessage, PushOutcome } from "./push/sender.ts";
-import type { ListedOutboxRow, OutboxRow, SendWork, Store } from "./store/store.ts";
+import type { ListedOutboxRow, OutboxRow, Store } from "./store/store.ts";
 
 /** Waits, and rejects when the signal ends first. */
 export type Sleep = (ms: number, signal: AbortSignal) => Promise<void>;
@@ -120,8 +120,7 @@ export function createRedeliver(options: RedeliveryOptions): Redeliver {
         await store.putOutbox(key, { ...value, dueAt: spread(stoppedUntil) }, etag, signal);
         return "postponed";
       }
-      const leaseUntil = new Date(now.getTime() + ROW_LEASE_MS);
-      const row = { ...value, dueAt: leaseUntil, leaseUntil };
+      const row = toRenewedRow(value, clock, ROW_LEASE_MS);
       const claimed = await store.putOutbox(key, row, etag, signal);
       if (claimed === undefined) return "postponed"; // somebody else's
       return await work({ key, etag: claimed, row }, hub, rowLog, signal);
@@ -140,7 +139,6 @@ export function createRedeliver(options: RedeliveryOptions): Redeliver {
     if (row.work.kind === "send")
       return redeliver(
         { id: key as NotificationId, etag, row: { ...row, work: row.work } },
-        row.work,
         hub,
         log,
         signal,
@@ -153,7 +151,7 @@ export function createRedeliver(options: RedeliveryOptions): Redeliver {
     const { leaseUntil: _, dueAt: __, ...rest } = row;
     if (clock.now().getTime() - row.createdAt.getTime() > limits.installationTtlDays * DAY_MS) {
       // By now the hub has forgotten by itself what it was to be told of.
-      const dropAfter = new Date(clock.now().getTime() + 7 * DAY_MS);
+      const dropAfter = new Date(clock.now().getTime() + DEAD_KEPT_MS);
       await store.putOutbox(key, { ...rest, reason: "abandoned", dropAfter }, etag, signal);
       log.error("task_given_up", { kind: row.work.kind, attempts: row.attempts });
       return "done";
@@ -178,11 +176,11 @@ export function createRedeliver(options: RedeliveryOptions): Redeliver {
 
   async function redeliver(
     held: HeldSend,
-    { isWritten, owed, expiresAt, urgency, display }: SendWork,
     hub: Gate,
     log: Log,
     signal: AbortSignal,
   ): Promise<"done" | "postponed"> {
+    const { isWritten, owed, expiresAt, urgency, display } = held.row.work;
     if (expiresAt <= clock.latest()) {
       await delivery.giveUp(held, "expired", log, signal);
       return "done";

@@ -16,7 +16,7 @@ import {
   type SendRequest,
   type UserId,
 } from "./notification.ts";
-import { LEASE_MS, toLeasedRow } from "./outbox.ts";
+import { LEASE_MS, toLeasedRow, toRenewedRow } from "./outbox.ts";
 import { sealPayload } from "./payload.ts";
 import type { Failure } from "./problem.ts";
 import type { PushMessage } from "./push/sender.ts";
@@ -129,7 +129,7 @@ export function createSend({ store, keyring, clock, limits, prompt, delivery }: 
       return ok(status);
     }
     if (row.leaseUntil !== undefined && row.leaseUntil > now) return err(toInProgress(row.leaseUntil, now));
-    const leased = { ...row, ...toLeasedRow(row.work, clock, row.createdAt), attempts: row.attempts };
+    const leased = toRenewedRow({ ...row, work: row.work }, clock);
     const etag = await store.putOutbox(draft.id, leased, found.etag, signal);
     if (etag === undefined) return err(toInProgress(leased.leaseUntil, now));
     return ok({ id: draft.id, etag, row: leased });
