@@ -7,8 +7,8 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import Module from "node:module";
 import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import { bundle } from "../local/bundle.ts";
-import { root } from "../local/root.ts";
+import { bundle } from "../scripts/bundle.ts";
+import { root } from "../scripts/root.ts";
 import { toSummary } from "./report.ts";
 
 const ROUNDS = 15;

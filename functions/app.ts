@@ -2,21 +2,21 @@
 // the very same parts in their own process.
 import type { TokenCredential } from "@azure/identity";
 import { createTokenVerifier } from "../shared/auth/token.ts";
-import { createCertificateWatch, type WatchedCertificate } from "../shared/certificate.ts";
-import type { Clock } from "../shared/clock.ts";
-import type { Config } from "../shared/config.ts";
+import { createCertificateWatch, type WatchedCertificate } from "../shared/push/certificate.ts";
+import type { Clock } from "../shared/base/clock.ts";
+import type { Config } from "../shared/config/config.ts";
 import { createKeyring } from "../shared/crypto/keyring.ts";
 import { createLocalKeyWrapper, type KeyWrapper } from "../shared/crypto/kek.ts";
 import { createKeyVaultWrapper } from "../shared/crypto/keyVault.ts";
-import type { Log } from "../shared/log.ts";
+import type { Log } from "../shared/base/log.ts";
 import { createHubSender } from "../shared/push/hub.ts";
-import type { Sleep } from "../shared/redelivery.ts";
-import { createDropExpired } from "../shared/retention.ts";
+import type { Sleep } from "../shared/sending/redelivery.ts";
+import { createDropExpired } from "../shared/retention/retention.ts";
 import { createService } from "../shared/service.ts";
 import { createTables } from "../shared/store/table.ts";
 import { createTableStore } from "../shared/store/tableStore.ts";
 import { dropExpired } from "./dropExpired.ts";
-import type { HandlerOptions, Route } from "./handler.ts";
+import type { HandlerOptions, Route } from "./http/handler.ts";
 import { redeliverPushes } from "./redeliverPushes.ts";
 import { createRoutes } from "./routes.ts";
 import type { Timer } from "./timer.ts";
@@ -84,7 +84,7 @@ function createManagedIdentity(): TokenCredential {
   let credential: Promise<TokenCredential> | undefined;
   return {
     getToken: async (scopes, options) => {
-      credential ??= import("../shared/azure.ts").then(
+      credential ??= import("../shared/base/managedIdentity.ts").then(
         ({ DefaultAzureCredential }) => new DefaultAzureCredential(),
       );
       return (await credential).getToken(scopes, options);

@@ -1,10 +1,10 @@
 // deleteNotification: a device deletes one of its user's, whose payload is erased at once.
 import * as z from "zod";
-import { NotificationId } from "../shared/id.ts";
-import type { UserId } from "../shared/notification.ts";
+import { NotificationId } from "../shared/domain/id.ts";
+import type { UserId } from "../shared/domain/notification.ts";
 import type { Service } from "../shared/service.ts";
-import type { Description } from "./description.ts";
-import { answerNothing, type Call, type Handled } from "./handler.ts";
+import type { Description } from "./http/description.ts";
+import { answerNothing, type Call, type Handled } from "./http/handler.ts";
 
 export function deleteNotification(service: Service): (call: Call, userId: UserId) => Handled {
   return async ({ request, log, signal }, userId) => {

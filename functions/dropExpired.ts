@@ -1,6 +1,6 @@
 // dropExpired: hourly, drops the days that are over and prepares the coming ones; beside it, looks after certificates.
-import type { WatchCertificates } from "../shared/certificate.ts";
-import type { DropExpired } from "../shared/retention.ts";
+import type { WatchCertificates } from "../shared/push/certificate.ts";
+import type { DropExpired } from "../shared/retention/retention.ts";
 import type { Timer } from "./timer.ts";
 
 /** A pass ends in this time; what it did not get to is the next one's. */

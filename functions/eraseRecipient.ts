@@ -1,10 +1,10 @@
 // eraseRecipient: a back end has everything forgotten that stands for a user.
-import { EraseRequest } from "../shared/notification.ts";
+import { EraseRequest } from "../shared/domain/notification.ts";
 import type { Service } from "../shared/service.ts";
-import { readJson, SMALL_BODY_BYTES } from "./body.ts";
-import type { Description } from "./description.ts";
-import { parseBody } from "./fault.ts";
-import { answerNothing, type Call, type Handled } from "./handler.ts";
+import { readJson, SMALL_BODY_BYTES } from "./http/body.ts";
+import type { Description } from "./http/description.ts";
+import { parseBody } from "./http/parseBody.ts";
+import { answerNothing, type Call, type Handled } from "./http/handler.ts";
 
 export function eraseRecipient(service: Service): (call: Call) => Handled {
   return async ({ request, log, signal }) => {

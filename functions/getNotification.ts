@@ -1,11 +1,11 @@
 // getNotification: a device fetches what it was told the ID of.
-import { NotificationId } from "../shared/id.ts";
-import type { UserId } from "../shared/notification.ts";
-import { err } from "../shared/result.ts";
+import { NotificationId } from "../shared/domain/id.ts";
+import type { UserId } from "../shared/domain/notification.ts";
+import { err } from "../shared/base/result.ts";
 import type { Service } from "../shared/service.ts";
-import { type Answers, answers } from "./answers.ts";
-import type { Description } from "./description.ts";
-import { answerJsonText, type Call, type Handled } from "./handler.ts";
+import { type Answers, answers } from "./http/answers.ts";
+import type { Description } from "./http/description.ts";
+import { answerJsonText, type Call, type Handled } from "./http/handler.ts";
 
 export function getNotification(service: Service): (call: Call, userId: UserId) => Handled {
   return async ({ request, log, signal }, userId) => {

@@ -1,7 +1,7 @@
 // getOpenApi: the API's document, made at the first call and kept: a cold start does not pay for it.
-import { answers } from "./answers.ts";
-import type { Description } from "./description.ts";
-import { answerJsonText, type Call, type Handled } from "./handler.ts";
+import { answers } from "./http/answers.ts";
+import type { Description } from "./http/description.ts";
+import { answerJsonText, type Call, type Handled } from "./http/handler.ts";
 
 export function getOpenApi(build: () => object): (call: Call) => Handled {
   let text: string | undefined;

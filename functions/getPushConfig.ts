@@ -1,7 +1,7 @@
 // getPushConfig: what a browser needs to subscribe (`pushManager.subscribe`).
-import { type Answers, answers } from "./answers.ts";
-import type { Description } from "./description.ts";
-import { answerJson, type Call, type Handled } from "./handler.ts";
+import { type Answers, answers } from "./http/answers.ts";
+import type { Description } from "./http/description.ts";
+import { answerJson, type Call, type Handled } from "./http/handler.ts";
 
 export interface PushConfig {
   /** The application server key: a point on P-256, base64url (RFC 8292 §3.2). Absent where Web Push is not served. */

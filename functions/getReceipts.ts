@@ -1,11 +1,11 @@
 // getReceipts: a sender asks what became of a notification. User ids stay out of URLs, and so out of request logs.
-import { ReceiptsRequest } from "../shared/notification.ts";
+import { ReceiptsRequest } from "../shared/domain/notification.ts";
 import type { Service } from "../shared/service.ts";
-import { type Answers, answers } from "./answers.ts";
-import { readJson, SMALL_BODY_BYTES } from "./body.ts";
-import type { Description } from "./description.ts";
-import { parseBody } from "./fault.ts";
-import { answerJson, type Call, type Handled } from "./handler.ts";
+import { type Answers, answers } from "./http/answers.ts";
+import { readJson, SMALL_BODY_BYTES } from "./http/body.ts";
+import type { Description } from "./http/description.ts";
+import { parseBody } from "./http/parseBody.ts";
+import { answerJson, type Call, type Handled } from "./http/handler.ts";
 
 export function getReceipts(service: Service): (call: Call) => Handled {
   return async ({ request, log, signal }) => {

@@ -1,9 +1,9 @@
 // health: whether the service can work now. Tells nothing but that; the reason goes to the log.
-import { err } from "../shared/result.ts";
+import { err } from "../shared/base/result.ts";
 import type { Service } from "../shared/service.ts";
-import { type Answers, answers } from "./answers.ts";
-import type { Description } from "./description.ts";
-import { answerJson, type Call, type Handled } from "./handler.ts";
+import { type Answers, answers } from "./http/answers.ts";
+import type { Description } from "./http/description.ts";
+import { answerJson, type Call, type Handled } from "./http/handler.ts";
 
 export function health(service: Service): (call: Call) => Handled {
   return async ({ log, signal }) =>

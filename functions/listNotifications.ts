@@ -1,11 +1,11 @@
 // listNotifications: a device catches up on what it was not woken for. No payloads.
 import * as z from "zod";
-import { ListQuery, type UserId } from "../shared/notification.ts";
-import { err } from "../shared/result.ts";
+import { ListQuery, type UserId } from "../shared/domain/notification.ts";
+import { err } from "../shared/base/result.ts";
 import type { Service } from "../shared/service.ts";
-import { answers } from "./answers.ts";
-import type { Description } from "./description.ts";
-import { answerJson, type Call, type Handled } from "./handler.ts";
+import { answers } from "./http/answers.ts";
+import type { Description } from "./http/description.ts";
+import { answerJson, type Call, type Handled } from "./http/handler.ts";
 
 export function listNotifications(service: Service): (call: Call, userId: UserId) => Handled {
   return async ({ request, log, signal }, userId) => {

@@ -1,11 +1,11 @@
 // What the Functions host loads: settings, app, registration. A setting that is missing or unsafe stops here.
 import { setTimeout } from "node:timers/promises";
 import { app as functions } from "@azure/functions";
-import { createClock } from "../shared/clock.ts";
-import { parseConfig, toFaultText } from "../shared/config.ts";
-import { createLog } from "../shared/log.ts";
+import { createClock } from "../shared/base/clock.ts";
+import { parseConfig, toFaultText } from "../shared/config/config.ts";
+import { createLog } from "../shared/base/log.ts";
 import { createApp } from "./app.ts";
-import { toHttpHandler } from "./handler.ts";
+import { toHttpHandler } from "./http/handler.ts";
 import { toTimerHandler } from "./timer.ts";
 
 const config = parseConfig(process.env);

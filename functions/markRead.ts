@@ -1,11 +1,11 @@
 // markRead: a device says that its user has read one. A body has no meaning, and is left unread: Node throws away what
 // nobody began to read, and only what somebody began and left would keep the host's connection from later requests.
-import { NotificationId } from "../shared/id.ts";
-import type { UserId } from "../shared/notification.ts";
-import { err } from "../shared/result.ts";
+import { NotificationId } from "../shared/domain/id.ts";
+import type { UserId } from "../shared/domain/notification.ts";
+import { err } from "../shared/base/result.ts";
 import type { Service } from "../shared/service.ts";
-import type { Description } from "./description.ts";
-import { answerNothing, type Call, type Handled } from "./handler.ts";
+import type { Description } from "./http/description.ts";
+import { answerNothing, type Call, type Handled } from "./http/handler.ts";
 
 export function markRead(service: Service): (call: Call, userId: UserId) => Handled {
   return async ({ request, log, signal }, userId) => {

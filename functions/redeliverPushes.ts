@@ -1,5 +1,5 @@
 // redeliverPushes: every minute, works through the outbox.
-import type { Redeliver } from "../shared/redelivery.ts";
+import type { Redeliver } from "../shared/sending/redelivery.ts";
 import type { Timer } from "./timer.ts";
 
 /** A pass takes nothing new after 50 s; this ends one that a store holds up. */

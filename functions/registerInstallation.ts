@@ -1,13 +1,13 @@
 // registerInstallation: a device says where its user's pushes may go.
-import type { Limits } from "../shared/config.ts";
-import { InstallationId, InstallationRequest, type UserId } from "../shared/notification.ts";
-import { err } from "../shared/result.ts";
+import type { Limits } from "../shared/config/config.ts";
+import { InstallationId, InstallationRequest, type UserId } from "../shared/domain/notification.ts";
+import { err } from "../shared/base/result.ts";
 import type { Service } from "../shared/service.ts";
-import { type Answers, answers } from "./answers.ts";
-import { readJson, SMALL_BODY_BYTES } from "./body.ts";
-import type { Description } from "./description.ts";
-import { parseBody } from "./fault.ts";
-import { answerJson, type Call, type Handled } from "./handler.ts";
+import { type Answers, answers } from "./http/answers.ts";
+import { readJson, SMALL_BODY_BYTES } from "./http/body.ts";
+import type { Description } from "./http/description.ts";
+import { parseBody } from "./http/parseBody.ts";
+import { answerJson, type Call, type Handled } from "./http/handler.ts";
 
 export function registerInstallation(service: Service): (call: Call, userId: UserId) => Handled {
   return async ({ request, log, signal }, userId) => {

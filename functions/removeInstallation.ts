@@ -1,9 +1,9 @@
 // removeInstallation: a device signs off; removing what is not there is no failure.
-import { InstallationId, type UserId } from "../shared/notification.ts";
-import { err } from "../shared/result.ts";
+import { InstallationId, type UserId } from "../shared/domain/notification.ts";
+import { err } from "../shared/base/result.ts";
 import type { Service } from "../shared/service.ts";
-import type { Description } from "./description.ts";
-import { answerNothing, type Call, type Handled } from "./handler.ts";
+import type { Description } from "./http/description.ts";
+import { answerNothing, type Call, type Handled } from "./http/handler.ts";
 
 export function removeInstallation(service: Service): (call: Call, userId: UserId) => Handled {
   return async ({ request, log, signal }, userId) => {

@@ -1,5 +1,5 @@
 // The route table: every HTTP function, who may call it, and how long it may take. Start reading here.
-import type { Config } from "../shared/config.ts";
+import type { Config } from "../shared/config/config.ts";
 import type { Service } from "../shared/service.ts";
 import { deleteNotification, describeDeleteNotification } from "./deleteNotification.ts";
 import { describeEraseRecipient, eraseRecipient } from "./eraseRecipient.ts";
@@ -7,11 +7,11 @@ import { describeGetNotification, getNotification } from "./getNotification.ts";
 import { describeGetOpenApi, getOpenApi } from "./getOpenApi.ts";
 import { describeGetPushConfig, getPushConfig, type PushConfig } from "./getPushConfig.ts";
 import { describeGetReceipts, getReceipts } from "./getReceipts.ts";
-import type { Route } from "./handler.ts";
+import type { Route } from "./http/handler.ts";
 import { describeHealth, health } from "./health.ts";
 import { describeListNotifications, listNotifications } from "./listNotifications.ts";
 import { describeMarkRead, markRead } from "./markRead.ts";
-import { toOpenApi } from "./openApi.ts";
+import { toOpenApi } from "./openapi/openApi.ts";
 import { describeRegisterInstallation, registerInstallation } from "./registerInstallation.ts";
 import { describeRemoveInstallation, removeInstallation } from "./removeInstallation.ts";
 import { describeSendSecure, sendSecure } from "./sendSecure.ts";

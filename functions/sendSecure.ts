@@ -1,17 +1,17 @@
 // sendSecure: a back end hands a notification in.
 import type { HttpRequest } from "@azure/functions";
 import * as z from "zod";
-import type { Limits, Prompt } from "../shared/config.ts";
-import { MAX_WRITTEN_BYTES, SendRequest } from "../shared/notification.ts";
+import type { Limits, Prompt } from "../shared/config/config.ts";
+import { MAX_WRITTEN_BYTES, SendRequest } from "../shared/domain/notification.ts";
 import type { Failure } from "../shared/problem.ts";
-import { err, ok, type Result } from "../shared/result.ts";
-import { Secret } from "../shared/secret.ts";
+import { err, ok, type Result } from "../shared/base/result.ts";
+import { Secret } from "../shared/base/secret.ts";
 import type { Service } from "../shared/service.ts";
-import { type Answers, answers } from "./answers.ts";
-import { readJson } from "./body.ts";
-import type { Description } from "./description.ts";
-import { parseBody } from "./fault.ts";
-import { answerJson, type Call, type Handled } from "./handler.ts";
+import { type Answers, answers } from "./http/answers.ts";
+import { readJson } from "./http/body.ts";
+import type { Description } from "./http/description.ts";
+import { parseBody } from "./http/parseBody.ts";
+import { answerJson, type Call, type Handled } from "./http/handler.ts";
 
 /** What a body may have beside the payload: recipients, names, white space. */
 const ENVELOPE_BYTES = 64 * 1024;

@@ -1,7 +1,7 @@
 // From a timer's tick to a run and back: the log, and a failure that the platform sees as one.
 import type { TimerHandler } from "@azure/functions";
-import type { Log } from "../shared/log.ts";
-import { toFaultFields, toLog } from "./handler.ts";
+import type { Log } from "../shared/base/log.ts";
+import { toFaultFields, toLog } from "./http/handler.ts";
 
 export interface Timer {
   /** The function's name in Azure, and its file's. */

@@ -1,7 +1,7 @@
 // A device as the app on it sees the world: push messages come to its push channel, and the app reads the
 // notification's ID out of each, the way it would on its platform.
-import type { Delivery, HubEmulator } from "./hub/emulator.ts";
-import type { HubPlatform } from "./hub/platforms.ts";
+import type { Delivery, HubEmulator } from "../packages/notification-hubs-emulator/emulator.ts";
+import type { HubPlatform } from "../packages/notification-hubs-emulator/platforms.ts";
 
 export interface DeviceOptions {
   readonly hub: HubEmulator;

@@ -5,10 +5,10 @@ import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type Azurite, createAzurite } from "./azurite.ts";
 import { type FunctionsHostProcess, startFunctionsHostProcess } from "./functionsHost/process.ts";
-import { createHubEmulator, type HubEmulator } from "./hub/emulator.ts";
+import { createHubEmulator, type HubEmulator } from "../packages/notification-hubs-emulator/emulator.ts";
 import { createIssuer, type Issuer } from "./issuer.ts";
 import { startOnPort } from "./port.ts";
-import { root } from "./root.ts";
+import { root } from "../scripts/root.ts";
 
 export interface Stack {
   readonly azurite: Azurite;

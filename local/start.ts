@@ -4,7 +4,7 @@ import { link, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { servePhone } from "./phone.ts";
-import { root } from "./root.ts";
+import { root } from "../scripts/root.ts";
 import { createStack, type Ports, type Stack } from "./stack.ts";
 import { CONTENT, playStory, USER } from "./story.ts";
 

@@ -2,7 +2,7 @@
 // it, each step told in plain words and checked.
 import { odata, TableClient, TableServiceClient } from "@azure/data-tables";
 import { createDevice } from "./device.ts";
-import type { ReceivedRequest } from "./hub/emulator.ts";
+import type { ReceivedRequest } from "../packages/notification-hubs-emulator/emulator.ts";
 import type { Stack } from "./stack.ts";
 
 export interface StoryOptions {

@@ -1,7 +1,7 @@
 // Every reason to refuse a call, and the one response that it becomes (RFC 9457). A new reason does not compile
 // until it has a row. No I/O.
 import type { AuthFailure } from "./auth/token.ts";
-import type { JsonFailure } from "./json.ts";
+import type { JsonFailure } from "./base/json.ts";
 
 export type Failure =
   | AuthFailure

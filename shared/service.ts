@@ -1,15 +1,19 @@
 // The use cases. It sees only the seams: storage, keys, the hub, the clock.
-import type { Prompt } from "./config.ts";
-import { createDelivery } from "./delivery.ts";
-import { createErase } from "./erasing.ts";
-import { createInbox, type Inbox } from "./inbox.ts";
-import { createInstallations, type Installations, type InstallationsOptions } from "./installations.ts";
-import { type Log, toCause } from "./log.ts";
-import type { UserId } from "./notification.ts";
-import { createRedeliver, type RedeliveryOptions, type Redeliver } from "./redelivery.ts";
-import { createGetReceipts, type GetReceipts } from "./receipts.ts";
-import { createSend, type Send } from "./sending.ts";
-import { createTasks } from "./tasks.ts";
+import type { Prompt } from "./config/config.ts";
+import { createDelivery } from "./sending/delivery.ts";
+import { createErase } from "./sending/erasing.ts";
+import { createInbox, type Inbox } from "./inbox/inbox.ts";
+import {
+  createInstallations,
+  type Installations,
+  type InstallationsOptions,
+} from "./devices/installations.ts";
+import { type Log, toCause } from "./base/log.ts";
+import type { UserId } from "./domain/notification.ts";
+import { createRedeliver, type RedeliveryOptions, type Redeliver } from "./sending/redelivery.ts";
+import { createGetReceipts, type GetReceipts } from "./inbox/receipts.ts";
+import { createSend, type Send } from "./sending/sending.ts";
+import { createTasks } from "./outbox/tasks.ts";
 
 export interface Service extends Inbox, Pick<Installations, "register" | "remove"> {
   readonly send: Send;

@@ -1,4 +1,4 @@
-// What somebody has to be told of. Log alerts go by the app's own lines (`event`, shared/log.ts), which sampling in
+// What somebody has to be told of. Log alerts go by the app's own lines (`event`, shared/base/log.ts), which sampling in
 // host.json leaves alone.
 
 import { Tags } from 'types.bicep'

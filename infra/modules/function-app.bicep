@@ -1,4 +1,4 @@
-// The app on Flex Consumption, and its settings. test/infra.test.ts holds their names to those that the code reads.
+// The app on Flex Consumption, and its settings. test/system/infra.test.ts holds their names to those that the code reads.
 
 import { Tags } from 'types.bicep'
 

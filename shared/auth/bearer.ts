@@ -1,6 +1,6 @@
 // The one bearer credential of a call, out of the text of its Authorization header (RFC 6750 §2.1), and the ways in
 // which authentication fails. Judges form alone; token.ts judges what the token says. No I/O.
-import { err, ok, type Result } from "../result.ts";
+import { err, ok, type Result } from "../base/result.ts";
 
 /** Why a caller is not let in; problem.ts makes a response of each. */
 export type AuthFailure =

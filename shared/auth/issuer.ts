@@ -3,9 +3,9 @@
 // jose's own remote key set has no cool-down after a failed fetch, follows what it is given and reads documents of any
 // size; it verifies here, and what is fetched, when and from where is decided in this file.
 import type { CryptoKey } from "jose";
-import { isLoopback } from "../config.ts";
-import type { Log } from "../log.ts";
-import { err, ok, type Result } from "../result.ts";
+import { isLoopback } from "../config/config.ts";
+import type { Log } from "../base/log.ts";
+import { err, ok, type Result } from "../base/result.ts";
 import { isMembers } from "./jws.ts";
 import { toVerificationKeys, type VerificationKeys } from "./keySet.ts";
 

@@ -1,8 +1,8 @@
 // Signed compact tokens (RFC 7515): what the header may say, and the signature. Which key is the right one is
 // issuer.ts's to say, what the claims mean token.ts's. No I/O.
 import { compactVerify, type CryptoKey } from "jose";
-import { parseJsonBody } from "../json.ts";
-import { err, ok, type Result } from "../result.ts";
+import { parseJsonBody } from "../base/json.ts";
+import { err, ok, type Result } from "../base/result.ts";
 import { splitToken } from "./bearer.ts";
 
 export type Members = Readonly<Record<string, unknown>>;

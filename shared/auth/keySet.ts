@@ -1,6 +1,6 @@
 // The keys of an issuer that may verify tokens, out of its key set (RFC 7517 §5). No I/O.
 import { importJWK, type CryptoKey, type JWK } from "jose";
-import { err, ok, type Result } from "../result.ts";
+import { err, ok, type Result } from "../base/result.ts";
 import { isMembers, type Members } from "./jws.ts";
 
 /** One imported key for each algorithm that it may be used with, by `kid`. */

@@ -1,9 +1,9 @@
 // A bearer token becomes a user or a sender: signature by the configured issuer, then the claims (RFC 7519, RFC 8725,
 // RFC 9068, Entra ID's claims). Does I/O only through issuer.ts, and only for issuers that are configured.
-import type { TokenConfig } from "../config.ts";
-import type { Log } from "../log.ts";
-import { err, ok, type Result } from "../result.ts";
-import { toUserId } from "../userId.ts";
+import type { TokenConfig } from "../config/config.ts";
+import type { Log } from "../base/log.ts";
+import { err, ok, type Result } from "../base/result.ts";
+import { toUserId } from "../domain/userId.ts";
 import type { AuthFailure } from "./bearer.ts";
 import { createIssuerKeys, type IssuerKeys } from "./issuer.ts";
 import { parseJws, parseMembers, verifySignature, type Members } from "./jws.ts";

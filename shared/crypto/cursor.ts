@@ -1,7 +1,7 @@
 // Cursors: where the next page of a list begins, with a keyed hash (HMAC-SHA-256) that binds it to whom and what it
 // was made for. Nothing of them is stored. No I/O.
 import { createHmac, type KeyObject, timingSafeEqual } from "node:crypto";
-import type { Position } from "../id.ts";
+import type { Position } from "../domain/id.ts";
 import { toContext } from "./seal.ts";
 
 /** `context` is whose list it is, and of what; none of it may hold NUL. */

@@ -1,6 +1,6 @@
 // Key-encryption keys: what wraps the root key and the day keys. The seam, and the local key of development.
 import { createCipheriv, createDecipheriv, createHash, createSecretKey, type KeyObject } from "node:crypto";
-import type { Secret } from "../secret.ts";
+import type { Secret } from "../base/secret.ts";
 
 export const KEY_BYTES = 32;
 

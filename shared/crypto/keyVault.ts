@@ -68,7 +68,7 @@ interface Vault {
 }
 
 async function connect(vaultUrl: string, name: string, options: KeyVaultOptions): Promise<Vault> {
-  const sdk = await import("../azure.ts");
+  const sdk = await import("../base/managedIdentity.ts");
   const clientOptions = {
     disableChallengeResourceVerification: options.allowLoopback,
     retryOptions: { maxRetries: 2, retryDelayInMs: 200, maxRetryDelayInMs: 1_000 },

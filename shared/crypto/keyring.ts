@@ -2,9 +2,9 @@
 // day. They lie wrapped in the store; unwrapped they live in memory for an hour at most. I/O through what is
 // handed in.
 import { createHmac, createSecretKey, hkdfSync, type Hmac, type KeyObject, randomBytes } from "node:crypto";
-import type { Clock } from "../clock.ts";
-import { type Day, toDay, toDayName } from "../id.ts";
-import { withDeadline } from "../deadline.ts";
+import type { Clock } from "../base/clock.ts";
+import { type Day, toDay, toDayName } from "../domain/id.ts";
+import { withDeadline } from "../base/deadline.ts";
 import { KEY_BYTES, KeyUnavailableError, type KeyWrapper, type WrappedKey } from "./kek.ts";
 
 interface StoredKey extends WrappedKey {

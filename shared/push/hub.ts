@@ -19,12 +19,12 @@ import {
   type NotificationHubsClientContext,
   sendNotification,
 } from "@azure/notification-hubs/api";
-import type { Clock } from "../clock.ts";
-import { isLoopback, type Prompt, type PromptText } from "../config.ts";
+import type { Clock } from "../base/clock.ts";
+import { isLoopback, type Prompt, type PromptText } from "../config/config.ts";
 import type { RecipientKey } from "../crypto/keyring.ts";
-import { createDeadline } from "../deadline.ts";
-import type { Platform, PushChannel } from "../notification.ts";
-import type { Secret } from "../secret.ts";
+import { createDeadline } from "../base/deadline.ts";
+import type { Platform, PushChannel } from "../domain/notification.ts";
+import type { Secret } from "../base/secret.ts";
 import { type HubSender, MAX_RECIPIENTS_PER_PUSH, type PushMessage, type PushOutcome } from "./sender.ts";
 
 export interface HubOptions {

@@ -1,5 +1,5 @@
 // What the outcome of a push means for the call that asked for it. No I/O.
-import type { Log } from "../log.ts";
+import type { Log } from "../base/log.ts";
 import type { Failure } from "../problem.ts";
 import type { PushOutcome } from "./sender.ts";
 

@@ -1,7 +1,7 @@
 // The seam between the service and what carries an ID to devices: the hub now, Web Push and MPNS beside it.
 import type { ChannelKey, RecipientKey } from "../crypto/keyring.ts";
-import type { NotificationId } from "../id.ts";
-import type { Display, Platform, PushChannel, Urgency } from "../notification.ts";
+import type { NotificationId } from "../domain/id.ts";
+import type { Display, Platform, PushChannel, Urgency } from "../domain/notification.ts";
 
 /** All that a push service ever learns of a notification (P1): there is no member for content. */
 export interface PushMessage {

@@ -1,7 +1,7 @@
 // Rows of `installations` and `channels`: which keys, which properties (docs/storage.md).
 import * as z from "zod";
 import type { ChannelKey, RecipientKey } from "../crypto/keyring.ts";
-import { type InstallationId, PLATFORMS } from "../notification.ts";
+import { type InstallationId, PLATFORMS } from "../domain/notification.ts";
 import { isCurrent, jsonOf } from "./rows.ts";
 import type { ChannelHolder, ChannelRow, InstallationRow, InstallationRows, Versioned } from "./store.ts";
 import type { RowKey, StoredRow, Tables } from "./table.ts";

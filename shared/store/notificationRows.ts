@@ -1,8 +1,8 @@
 // Rows of the day tables: sealed payloads with their marks, and what stands in their place once a payload is gone
 // (docs/storage.md).
 import type { RecipientKey } from "../crypto/keyring.ts";
-import { type Day, NotificationId, toDayName, toExpiryDay } from "../id.ts";
-import { Display, Urgency } from "../notification.ts";
+import { type Day, NotificationId, toDayName, toExpiryDay } from "../domain/id.ts";
+import { Display, Urgency } from "../domain/notification.ts";
 import { instant, isCurrent, markRow, RowDamagedError, bytes } from "./rows.ts";
 import {
   GONE,

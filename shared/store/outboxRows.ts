@@ -1,9 +1,9 @@
 // Rows of `outbox` and `idempotency`: which keys, which properties (docs/storage.md).
 import * as z from "zod";
 import type { ChannelKey, ClaimKey, RecipientKey } from "../crypto/keyring.ts";
-import { NotificationId } from "../id.ts";
-import { Display, InstallationId, PLATFORMS, PUSH_STATUSES, Urgency } from "../notification.ts";
-import { untilWon } from "../race.ts";
+import { NotificationId } from "../domain/id.ts";
+import { Display, InstallationId, PLATFORMS, PUSH_STATUSES, Urgency } from "../domain/notification.ts";
+import { untilWon } from "./race.ts";
 import { isCurrent, jsonOf, RowDamagedError } from "./rows.ts";
 import {
   type Claim,

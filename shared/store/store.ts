@@ -1,7 +1,7 @@
 // What the service needs of storage. No SDK here; table.ts and tableStore.ts stand behind it.
 import type { ChannelKey, ClaimKey, KeyRows, RecipientKey } from "../crypto/keyring.ts";
-import type { Display, InstallationId, Platform, PushStatus, Urgency } from "../notification.ts";
-import type { Day, NotificationId } from "../id.ts";
+import type { Display, InstallationId, Platform, PushStatus, Urgency } from "../domain/notification.ts";
+import type { Day, NotificationId } from "../domain/id.ts";
 
 /** A payload row as it is written: sealed before it comes here. */
 export interface NotificationRow {

@@ -10,9 +10,9 @@ import {
   type TableServiceClientOptions,
 } from "@azure/data-tables";
 import type { TokenCredential } from "@azure/identity";
-import type { Clock } from "../clock.ts";
-import type { StorageConfig } from "../config.ts";
-import { type Day, toDay } from "../id.ts";
+import type { Clock } from "../base/clock.ts";
+import type { StorageConfig } from "../config/config.ts";
+import { type Day, toDay } from "../domain/id.ts";
 import { StoreUnavailableError, type WriteOutcome } from "./store.ts";
 
 /** A value of a property; a Date is an Edm.DateTime (milliseconds kept), bytes are Edm.Binary (64 KiB at most). */

@@ -1,7 +1,7 @@
 // Our rows in Azure Table Storage: which table, which keys, which properties (docs/storage.md).
 import type { WrappedKey } from "../crypto/kek.ts";
-import { both, mapBounded } from "../deadline.ts";
-import { type Day, parseDayName, toDayName } from "../id.ts";
+import { both, mapBounded } from "../base/deadline.ts";
+import { type Day, parseDayName, toDayName } from "../domain/id.ts";
 import { createInstallationRows } from "./installationRows.ts";
 import { createNotificationRows, NOTIFICATIONS, toNotificationTable } from "./notificationRows.ts";
 import { createOutboxRows } from "./outboxRows.ts";

@@ -2,7 +2,7 @@
 import { OAuth2Server } from "oauth2-mock-server";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { createTokenVerifier, type TokenVerifier } from "../../shared/auth/token.ts";
-import { createLog } from "../../shared/log.ts";
+import { createLog } from "../../shared/base/log.ts";
 import * as z from "zod";
 
 const never = new AbortController().signal;

@@ -4,7 +4,7 @@ import { sign } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { AuthFailure, TokenVerifierOptions } from "../../shared/auth/token.ts";
 import { isEntraIssuer } from "../../shared/auth/token.ts";
-import type { Result } from "../../shared/result.ts";
+import type { Result } from "../../shared/base/result.ts";
 import {
   AUDIENCE,
   ROLE,

@@ -3,7 +3,7 @@ import { createSecretKey, randomBytes } from "node:crypto";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { parseCursor, toCursor } from "../../shared/crypto/cursor.ts";
-import { createNotificationId, type Position, toPosition } from "../../shared/id.ts";
+import { createNotificationId, type Position, toPosition } from "../../shared/domain/id.ts";
 
 const key = createSecretKey(Buffer.from(Array.from({ length: 32 }, (_, i) => i)));
 const createPosition = () => toPosition(createNotificationId(new Date(), new Date()));

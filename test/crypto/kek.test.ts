@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { inspect } from "node:util";
 import { describe, expect, test } from "vitest";
 import { createLocalKeyWrapper, KeyUnavailableError } from "../../shared/crypto/kek.ts";
-import { Secret } from "../../shared/secret.ts";
+import { Secret } from "../../shared/base/secret.ts";
 
 const signal = new AbortController().signal;
 const hex = (text: string) => Buffer.from(text.replaceAll(" ", ""), "hex");

@@ -9,7 +9,7 @@ import type { TokenCredential } from "@azure/identity";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { createKeyVaultWrapper } from "../../shared/crypto/keyVault.ts";
 import { createKeyring } from "../../shared/crypto/keyring.ts";
-import { toDay } from "../../shared/id.ts";
+import { toDay } from "../../shared/domain/id.ts";
 import { createApi } from "../helpers/api.ts";
 import { createKeyVault, type KeyVaultDouble, VAULT_TOKEN } from "../helpers/keyVault.ts";
 import { createTestStore } from "../helpers/store.ts";

@@ -1,13 +1,13 @@
 // The keys in use, over rows in Azurite or in memory where a race has to be held in its hands.
 import { createSecretKey, randomBytes } from "node:crypto";
 import { describe, expect, test, vi } from "vitest";
-import { type Clock, createClock } from "../../shared/clock.ts";
+import { type Clock, createClock } from "../../shared/base/clock.ts";
 import { createLocalKeyWrapper, type KeyWrapper, type WrappedKey } from "../../shared/crypto/kek.ts";
 import { createKeyring, type KeyRows } from "../../shared/crypto/keyring.ts";
 import { open, seal, toContext } from "../../shared/crypto/seal.ts";
-import { withDeadline } from "../../shared/deadline.ts";
-import { toDay, toDayName } from "../../shared/id.ts";
-import { Secret } from "../../shared/secret.ts";
+import { withDeadline } from "../../shared/base/deadline.ts";
+import { toDay, toDayName } from "../../shared/domain/id.ts";
+import { Secret } from "../../shared/base/secret.ts";
 import { createTestStore, silentLog } from "../helpers/store.ts";
 
 const never = new AbortController().signal;

@@ -6,16 +6,16 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { HttpRequest, InvocationContext } from "@azure/functions";
 import { inject } from "vitest";
 import { type App, createApp } from "../../functions/app.ts";
-import { type Route, toHttpHandler } from "../../functions/handler.ts";
-import { toOpenApi } from "../../functions/openApi.ts";
-import type { OpenApi } from "../../functions/openApiDocument.ts";
-import { createHubEmulator, type HubEmulator } from "../../local/hub/emulator.ts";
+import { type Route, toHttpHandler } from "../../functions/http/handler.ts";
+import { toOpenApi } from "../../functions/openapi/openApi.ts";
+import type { OpenApi } from "../../functions/openapi/openApiDocument.ts";
+import { createHubEmulator, type HubEmulator } from "../../packages/notification-hubs-emulator/emulator.ts";
 import { startFunctionsHostProcess } from "../../local/functionsHost/process.ts";
 import { createIssuer, type Issuer } from "../../local/issuer.ts";
-import { root } from "../../local/root.ts";
-import { createClock } from "../../shared/clock.ts";
-import { parseConfig, toFaultText } from "../../shared/config.ts";
-import { createLog } from "../../shared/log.ts";
+import { root } from "../../scripts/root.ts";
+import { createClock } from "../../shared/base/clock.ts";
+import { parseConfig, toFaultText } from "../../shared/config/config.ts";
+import { createLog } from "../../shared/base/log.ts";
 import { type Calls, createCalls, createSettings, fireTimer } from "./calls.ts";
 import { type Contract, createContract } from "./contract.ts";
 

@@ -1,7 +1,7 @@
 // The check that every answer and every request taken goes through in the tests of the API: what it lets pass, and what
 // it does not.
 import { describe, expect, test } from "vitest";
-import { createDocument } from "../../local/document.ts";
+import { createDocument } from "../../scripts/document.ts";
 import { type Reason, toProblemExample } from "../../shared/problem.ts";
 import { createContract, type Exchange } from "./contract.ts";
 

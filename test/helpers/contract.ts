@@ -1,7 +1,12 @@
 // Holds what went over HTTP to the API's document: path, method, status, media type, headers and body of every answer,
 // and of every request that was taken. A request that was refused need not fit: most tests send such.
 import { type AnySchemaObject, Ajv2020, type ValidateFunction } from "ajv/dist/2020.js";
-import type { OpenApi, Operation, ParameterObject, ResponseObject } from "../../functions/openApiDocument.ts";
+import type {
+  OpenApi,
+  Operation,
+  ParameterObject,
+  ResponseObject,
+} from "../../functions/openapi/openApiDocument.ts";
 
 export interface Exchange {
   readonly method: string;

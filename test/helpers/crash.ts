@@ -3,9 +3,9 @@
 import { randomBytes } from "node:crypto";
 import { EventEmitter, once } from "node:events";
 import { type FunctionsHostProcess, startFunctionsHostProcess } from "../../local/functionsHost/process.ts";
-import { createHubEmulator, type HubEmulator } from "../../local/hub/emulator.ts";
+import { createHubEmulator, type HubEmulator } from "../../packages/notification-hubs-emulator/emulator.ts";
 import { createIssuer } from "../../local/issuer.ts";
-import { root } from "../../local/root.ts";
+import { root } from "../../scripts/root.ts";
 import { type Calls, createCalls, createSettings, fireTimer } from "./calls.ts";
 import { createFaultProxy, type FaultProxy, type ProxiedRequest } from "./faultProxy.ts";
 import { createStoreProxy, createTestStore } from "./store.ts";

@@ -10,7 +10,7 @@ import {
   type KeyObject,
 } from "node:crypto";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import { createLog } from "../../shared/log.ts";
+import { createLog } from "../../shared/base/log.ts";
 import {
   createTokenVerifier,
   type TokenVerifier,

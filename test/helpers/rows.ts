@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { onTestFinished } from "vitest";
 import type { RecipientKey } from "../../shared/crypto/keyring.ts";
-import { createNotificationId, DAY_MS, toDayName, toExpiryDay } from "../../shared/id.ts";
+import { createNotificationId, DAY_MS, toDayName, toExpiryDay } from "../../shared/domain/id.ts";
 import type { NotificationRow } from "../../shared/store/store.ts";
 import { createStoreProxy } from "./store.ts";
 import { type ProxiedRequest } from "./faultProxy.ts";

@@ -2,9 +2,9 @@
 import { randomBytes } from "node:crypto";
 import { TableClient, TableServiceClient } from "@azure/data-tables";
 import { inject } from "vitest";
-import { type Clock, createClock } from "../../shared/clock.ts";
-import { createLog, type Log } from "../../shared/log.ts";
-import { Secret } from "../../shared/secret.ts";
+import { type Clock, createClock } from "../../shared/base/clock.ts";
+import { createLog, type Log } from "../../shared/base/log.ts";
+import { Secret } from "../../shared/base/secret.ts";
 import type { Store } from "../../shared/store/store.ts";
 import { createTables, type Tables } from "../../shared/store/table.ts";
 import { createTableStore } from "../../shared/store/tableStore.ts";

@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { createDevice } from "../../local/device.ts";
-import { createHubEmulator, type HubEmulator } from "../../local/hub/emulator.ts";
-import type { HubPlatform } from "../../local/hub/platforms.ts";
-import { request } from "./hub/clients.ts";
+import { createHubEmulator, type HubEmulator } from "../../packages/notification-hubs-emulator/emulator.ts";
+import type { HubPlatform } from "../../packages/notification-hubs-emulator/platforms.ts";
+import { request } from "../packages/notification-hubs-emulator/clients.ts";
 
 let hub: HubEmulator;
 beforeEach(async () => {

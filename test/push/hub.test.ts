@@ -2,16 +2,16 @@
 // answer comes to.
 import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { createHubEmulator, type HubEmulator } from "../../local/hub/emulator.ts";
-import { createClock } from "../../shared/clock.ts";
-import type { Prompt } from "../../shared/config.ts";
+import { createHubEmulator, type HubEmulator } from "../../packages/notification-hubs-emulator/emulator.ts";
+import { createClock } from "../../shared/base/clock.ts";
+import type { Prompt } from "../../shared/config/config.ts";
 import type { ChannelKey, RecipientKey } from "../../shared/crypto/keyring.ts";
-import { createNotificationId } from "../../shared/id.ts";
-import { createLog } from "../../shared/log.ts";
-import type { Platform, PushChannel } from "../../shared/notification.ts";
+import { createNotificationId } from "../../shared/domain/id.ts";
+import { createLog } from "../../shared/base/log.ts";
+import type { Platform, PushChannel } from "../../shared/domain/notification.ts";
 import { createHubSender } from "../../shared/push/hub.ts";
 import type { HubSender, PushMessage } from "../../shared/push/sender.ts";
-import { Secret } from "../../shared/secret.ts";
+import { Secret } from "../../shared/base/secret.ts";
 
 // The SDK signs by the real time; ours stands still at it.
 const nowMs = Math.floor(Date.now() / 1000) * 1000;

@@ -1,7 +1,7 @@
 // Rows of notifications in Azurite: what is written comes back, races lose no mark, and what is gone stays gone.
 import { randomBytes } from "node:crypto";
 import { beforeAll, describe, expect, test } from "vitest";
-import { createNotificationId, DAY_MS, NotificationId, toDay, toExpiryDay } from "../../shared/id.ts";
+import { createNotificationId, DAY_MS, NotificationId, toDay, toExpiryDay } from "../../shared/domain/id.ts";
 import { GONE, type NotificationRow } from "../../shared/store/store.ts";
 import {
   createForgetfulStore,

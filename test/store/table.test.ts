@@ -1,8 +1,8 @@
 // Single rows in Azurite, directly and through a proxy that fails as networks and stores do.
 import { inspect } from "node:util";
 import { inject, afterEach, describe, expect, test } from "vitest";
-import { createClock } from "../../shared/clock.ts";
-import { Secret } from "../../shared/secret.ts";
+import { createClock } from "../../shared/base/clock.ts";
+import { Secret } from "../../shared/base/secret.ts";
 import { StoreUnavailableError } from "../../shared/store/store.ts";
 import { createTables, type RowKey, type Tables } from "../../shared/store/table.ts";
 import type { Fault, ProxiedRequest } from "../helpers/faultProxy.ts";

@@ -12,7 +12,7 @@ import { FIXTURE, openSocket, readUntil, startHostForTest, writeApp } from "./he
 
 const CLI = fileURLToPath(new URL("../../../local/functionsHost/cli.ts", import.meta.url));
 const PROJECT = fileURLToPath(new URL("../../..", import.meta.url));
-const PARENT = fileURLToPath(new URL("fixtures/parent.js", import.meta.url));
+const PARENT = fileURLToPath(new URL("./fixtures/parent.js", import.meta.url));
 const ONE_FUNCTION = `import { app } from "@azure/functions"; app.http("f", { handler: () => ({ body: "f" }) });`;
 
 const http = (name: string, options = "") => `app.http("${name}", { handler: () => ({}), ${options} });`;
@@ -331,7 +331,7 @@ describe("the project's own bundle", () => {
   beforeAll(() => {
     // `npm test` has built it already.
     if (!existsSync(`${PROJECT}/dist/main.js`))
-      execFileSync(process.execPath, ["local/build.ts"], { cwd: PROJECT });
+      execFileSync(process.execPath, ["scripts/build.ts"], { cwd: PROJECT });
   });
 
   test("does not start without its settings, and names them", async () => {

@@ -1,0 +1,123 @@
+// The reduced JSON Patch (RFC 6902) that installations take (REST reference §8.3). What comes out is a document
+// that is still to be parsed. No I/O.
+import * as z from "zod";
+import { err, ok, type Result } from "../../shared/base/result.ts";
+import type { Refusal } from "./refusal.ts";
+
+const Patch = z.array(
+  z.object({
+    op: z
+      .string()
+      .transform((op) => op.toLowerCase())
+      .pipe(z.enum(["add", "replace", "remove"])),
+    path: z.string().startsWith("/"),
+    value: z.unknown().optional(),
+  }),
+);
+
+type Step = z.infer<typeof Patch>[number];
+type Json = Readonly<Record<string, unknown>>;
+
+/** Applies all of the steps or none. */
+export function applyInstallationPatch(document: object, patch: unknown): Result<object, Refusal> {
+  const steps = Patch.safeParse(patch);
+  if (!steps.success) return invalid("not a JSON Patch");
+  let current: Json = { ...document };
+  for (const step of steps.data) {
+    const next = applyStep(current, step);
+    if (next === undefined) return invalid(`${step.op} ${step.path}`);
+    current = next;
+  }
+  return ok(current);
+}
+
+function applyStep(document: Json, step: Step): Json | undefined {
+  // RFC 6901 §4: ~1 before ~0
+  const path = step.path
+    .slice(1)
+    .split("/")
+    .map((part) => part.replaceAll("~1", "/").replaceAll("~0", "~"));
+  const [top, ...rest] = path;
+  if (rest.length === 0 && (top === "pushChannel" || top === "userId")) return setMember(document, top, step);
+  if (top === "tags") return applyToTags(document, rest, step);
+  if (top === "templates") return applyToTemplates(document, rest, step);
+  if (top !== "secondaryTiles") return undefined;
+  return applyBelow(document, "secondaryTiles", rest, step, (tile, [part, ...below]) => {
+    if (part === "pushChannel" && below.length === 0) return setMember(tile, part, step);
+    if (part === "tags") return applyToTags(tile, below, step);
+    return part === "templates" ? applyToTemplates(tile, below, step) : undefined;
+  });
+}
+
+function applyToTemplates(holder: Json, path: readonly string[], step: Step): Json | undefined {
+  return applyBelow(holder, "templates", path, step, (template, [part, ...below]) => {
+    if (part === "tags") return applyToTags(template, below, step);
+    if (below.length > 0) return undefined;
+    // add on headers replaces all of them
+    return part === "body" || part === "headers" || part === "expiry"
+      ? setMember(template, part, step)
+      : undefined;
+  });
+}
+
+/** `holder[name]` is an object of named things: sets or removes one, or goes into it. */
+function applyBelow(
+  holder: Json,
+  name: string,
+  [key, ...rest]: readonly string[],
+  step: Step,
+  applyInside: (inner: Json, path: readonly string[]) => Json | undefined,
+): Json | undefined {
+  if (key === undefined || key === "") return undefined;
+  const all = toObject(holder[name]) ?? {};
+  const inner = Object.hasOwn(all, key) ? toObject(all[key]) : undefined;
+  let changed: Json | undefined;
+  if (rest.length === 0)
+    changed = step.op !== "add" && inner === undefined ? undefined : setMember(all, key, step);
+  else {
+    const below = inner === undefined ? undefined : applyInside(inner, rest);
+    changed = below === undefined ? undefined : { ...all, [key]: below };
+  }
+  return changed === undefined ? undefined : { ...holder, [name]: changed };
+}
+
+/** `add` takes one tag or an array of them; a tag is removed by its value, not by its index. */
+function applyToTags(holder: Json, path: readonly string[], step: Step): Json | undefined {
+  const tags: readonly unknown[] = Array.isArray(holder["tags"]) ? holder["tags"] : [];
+  const [tag, ...below] = path;
+  if (below.length > 0) return undefined;
+  if (tag !== undefined)
+    return step.op === "remove" ? { ...holder, tags: tags.filter((other) => other !== tag) } : undefined;
+  if (step.op === "remove") return { ...holder, tags: [] };
+  const value = fromJsonText(step.value, "[");
+  const given: readonly unknown[] = Array.isArray(value) ? value : [value];
+  return { ...holder, tags: [...new Set(step.op === "add" ? [...tags, ...given] : given)] };
+}
+
+function setMember(holder: Json, name: string, step: Step): Json | undefined {
+  if (step.op === "remove")
+    return Object.fromEntries(Object.entries(holder).filter(([other]) => other !== name));
+  if (step.value === undefined) return undefined;
+  return { ...holder, [name]: name === "headers" ? fromJsonText(step.value, "{") : step.value };
+}
+
+/** A value typed as a string may hold the JSON of what is meant. */
+function fromJsonText(value: unknown, start: "[" | "{"): unknown {
+  if (typeof value !== "string" || !value.trimStart().startsWith(start)) return value;
+  try {
+    return JSON.parse(value);
+  } catch {
+    return value;
+  }
+}
+
+function toObject(value: unknown): Json | undefined {
+  return typeof value === "object" && value !== null && !Array.isArray(value) ? { ...value } : undefined;
+}
+
+function invalid(what: string): Result<never, Refusal> {
+  return err({
+    reason: "description_invalid",
+    detail: `The specified resource description is invalid. (${what})`,
+  });
+}

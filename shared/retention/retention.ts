@@ -1,0 +1,64 @@
+// What becomes of days: those that are over are dropped with their data keys, the coming ones are prepared. Its cost
+// goes by days, never by rows of payloads; rows of the outbox and of idempotency keys go one by one, when their time is
+// past. I/O through what is handed in.
+import type { Clock } from "../base/clock.ts";
+import type { Keyring } from "../crypto/keyring.ts";
+import { type Day, toDay, toDayName } from "../domain/id.ts";
+import { type Log, toCause } from "../base/log.ts";
+import type { Store } from "../store/store.ts";
+
+/** Longer than any notification lives (28 days), so that a send finds its table and key made. */
+const PREPARED_DAYS = 30;
+
+export interface RetentionOptions {
+  readonly store: Store;
+  readonly keyring: Keyring;
+  readonly clock: Clock;
+}
+
+/**
+ * One pass. It may run twice at once, be killed half way, and be missed for days: what is left is the next one's.
+ * One failure does not keep the other days from being dropped; the last one is thrown when all have had their turn.
+ */
+export type DropExpired = (log: Log, signal: AbortSignal) => Promise<void>;
+
+export function createDropExpired({ store, keyring, clock }: RetentionOptions): DropExpired {
+  return async (log, signal) => {
+    // The store's answer also corrects the clock: what is over is judged by its time, whatever this machine's says.
+    const stored = await store.listDays(signal);
+    const heard = toDay(clock.now());
+    // Twice: one answer with a wrong date is not to cost a day that lives.
+    await store.ping(signal);
+    const today = Math.min(heard, toDay(clock.now()));
+    const failures: unknown[] = [];
+    const attempt = async (event: string, day: Day, work: () => Promise<unknown>): Promise<boolean> => {
+      signal.throwIfAborted();
+      try {
+        await work();
+        return true;
+      } catch (error) {
+        failures.push(error);
+        log.error(event, { day: toDayName(day), cause: toCause(error) });
+        return false;
+      }
+    };
+
+    let dropped = 0;
+    for (const day of new Set([...stored.tables, ...stored.keys])) {
+      if (day >= today) continue;
+      if (await attempt("day_not_dropped", day, () => store.dropDay(day, signal))) dropped++;
+    }
+    let prepared = 0;
+    for (let day = today; day <= today + PREPARED_DAYS; day++) {
+      const missing = [
+        ...(stored.tables.has(day) ? [] : [() => store.prepareDay(day, signal)]),
+        ...(stored.keys.has(day) ? [] : [() => keyring.makeDayKey(day, signal)]),
+      ];
+      for (const make of missing) if (await attempt("day_not_prepared", day, make)) prepared++;
+    }
+    const stale = await store.dropStale(clock.now(), signal);
+    if (await keyring.wrapRootAnew(signal)) log.info("root_key_wrapped_anew");
+    if (failures.length > 0) throw failures.at(-1);
+    log.info("expired_dropped", { dropped, prepared, stale });
+  };
+}

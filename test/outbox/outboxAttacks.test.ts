@@ -1,0 +1,247 @@
+// P3, P4 and P7 where processes sleep past their leases, devices change hands while the hub is away, one call hangs, and
+// somebody writes to the storage account.
+import { TableClient } from "@azure/data-tables";
+import { afterEach, beforeEach, describe, expect, inject, test } from "vitest";
+import { type Answered, type Api, createApi } from "../helpers/api.ts";
+import { createStoreProxy, storeError, type StoreProxy } from "../helpers/store.ts";
+
+let proxy: StoreProxy;
+let api: Api;
+beforeEach(async () => {
+  proxy = await createStoreProxy();
+  api = await createApi("in process", { storageConnectionString: proxy.connectionString });
+});
+afterEach(async () => {
+  await api.close();
+  await proxy.close();
+});
+
+type PlatformName = "fcmv1" | "adm";
+const register = (user: string, pushChannel: string, platform: PlatformName = "fcmv1") =>
+  api.as(user, "PUT", `/api/installations/${platform}`, { platform, pushChannel });
+const redeliver = () => api.runTimer("redeliverPushes");
+const idOf = (sent: Answered) => String(sent.json()["id"]);
+const get = (user: string, id: string) => api.as(user, "GET", `/api/notifications/${id}`);
+const told = (id: string) =>
+  api.hub.deliveries.filter(({ body }) => body.includes(id)).map(({ pushChannel }) => pushChannel);
+const table = (name: string) =>
+  TableClient.fromConnectionString(inject("storageConnectionString"), `${api.tablePrefix}${name}`, {
+    allowInsecureConnection: true,
+  });
+const key = { "idempotency-key": "k" };
+
+/** A device that the hub has long shown to tags. */
+async function withDevice(user: string, platform?: PlatformName): Promise<void> {
+  await register(user, `${user}-${platform ?? ""}`, platform);
+  api.advance(121);
+}
+
+/** The outbox row of a send that the hub did not take, to be copied. */
+async function pendingRow(user: string) {
+  api.hub.fail({ on: "send", answer: { status: 500 } });
+  const sent = await api.send({ to: user, payload: 1 });
+  const rows = await Array.fromAsync(table("outbox").listEntities());
+  const { etag: _, timestamp: __, ...row } = rows.find(({ rowKey }) => rowKey === idOf(sent)) ?? {};
+  return { id: idOf(sent), row };
+}
+
+/** A moment that a test waits for, and one that it lets come. */
+function createHold() {
+  const [held, released] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  return {
+    hold: () => {
+      held.resolve();
+      return released.promise;
+    },
+    isHeld: held.promise,
+    release: () => released.resolve(),
+  };
+}
+
+describe("P3: a process that slept past its lease", () => {
+  test("and wakes over what was taken back promises nothing, and the retry pushes", async () => {
+    await withDevice("ann");
+    const { hold, isHeld, release } = createHold();
+    let writes = 0;
+    proxy.decide = async ({ method, path }) => {
+      if (method === "POST" && path.includes("notifications20") && writes++ === 0) await hold();
+      return undefined;
+    };
+    const first = api.send({ to: "ann", payload: 1 }, key);
+    await isHeld;
+    api.advance(16);
+    await redeliver(); // takes it back
+    release();
+    expect((await first).status).toBe(503);
+    const second = await api.send({ to: "ann", payload: 1 }, key);
+    expect(second.status, second.text).toBe(201);
+    expect(told(idOf(second))).toEqual(["ann-"]);
+    expect((await get("ann", idOf(second))).status).toBe(200);
+  });
+
+  test("in redelivery takes nothing back that another has promised meanwhile", async () => {
+    await withDevice("ann");
+    await api.send({ to: ["ann", "bob"], payload: 0 }); // makes the tables
+    let writes = 0;
+    proxy.decide = ({ method, path }) =>
+      method === "POST" && path.includes("notifications20") && ++writes > 1
+        ? storeError(403, "No")
+        : undefined;
+    expect((await api.send({ to: ["ann", "bob"], payload: 1 }, key)).status).toBe(503);
+    api.advance(16);
+    const { hold, isHeld, release } = createHold();
+    let reads = 0;
+    proxy.decide = ({ method, path }) =>
+      method === "GET" && path.includes("notifications20") && ++reads === 2
+        ? { kind: "holdAnswer", until: hold }
+        : undefined;
+    const pass = redeliver();
+    await isHeld;
+    proxy.decide = () => undefined;
+    api.advance(31);
+    const second = await api.send({ to: ["ann", "bob"], payload: 1 }, key);
+    expect(second.status, second.text).toBe(201);
+    release();
+    await pass;
+    for (const user of ["ann", "bob"]) expect((await get(user, idOf(second))).status).toBe(200);
+  });
+});
+
+describe("a hub that is away", () => {
+  test("P7: while a channel changes hands: what its former owner is owed directly goes to nobody", async () => {
+    await register("ann", "C");
+    api.hub.fail({ on: "send", answer: "reset" });
+    const sent = await api.send({ to: "ann", payload: 1 });
+    api.hub.fail({ on: "installation", times: 100, answer: { status: 503 } });
+    expect([sent.status, (await register("bob", "C")).status]).toEqual([202, 202]);
+    for (let pass = 0; pass < 3; pass++) {
+      api.advance(130);
+      await redeliver();
+    }
+    api.hub.clearFaults();
+    for (let pass = 0; pass < 3; pass++) {
+      api.advance(400);
+      await redeliver();
+    }
+    expect(told(idOf(sent))).toEqual([]);
+  });
+
+  test("P3, R107: for longer than a device is new: the device is pushed to all the same", async () => {
+    api.hub.fail({ on: "installation", times: 100, answer: { status: 503 } });
+    expect((await register("ann", "C")).status).toBe(202);
+    api.advance(121);
+    const sent = await api.send({ to: "ann", payload: 1 });
+    api.hub.clearFaults();
+    for (let pass = 0; pass < 3; pass++) {
+      api.advance(60);
+      await redeliver();
+    }
+    expect(told(idOf(sent))).toEqual(["C"]);
+  });
+
+  test("R96: hangs: registering is a 202 and removing a 204, in time", async () => {
+    await register("ann", "ann");
+    api.hub.fail({ on: "installation", times: 100, answer: "hang" });
+    const [registered, removed] = await Promise.all([
+      register("bob", "bob"),
+      api.as("ann", "DELETE", "/api/installations/fcmv1"),
+    ]);
+    expect([registered.status, removed.status]).toEqual([202, 204]);
+  });
+
+  test("on one platform: what another has taken is not pushed again", async () => {
+    await register("ann", "ann-f", "fcmv1");
+    await register("ann", "ann-a", "adm");
+    api.advance(121);
+    api.hub.fail({ on: "send", times: 2, answer: { status: 500 } });
+    const sent = await api.send({ to: "ann", payload: 1 });
+    // Whichever of the two comes second hangs, in this pass.
+    api.hub.fail({ on: "send", answer: { delayMs: 0 } });
+    api.hub.fail({ on: "send", answer: "hang" });
+    api.advance(60);
+    await redeliver();
+    api.hub.clearFaults();
+    api.advance(60);
+    await redeliver();
+    expect(told(idOf(sent)).toSorted((a, b) => a.localeCompare(b))).toEqual(["ann-a", "ann-f"]);
+  });
+});
+
+test("of what was not promised to anyone nothing is pushed, also where one of its recipients is erased", async () => {
+  for (const user of ["ann", "bob"]) await withDevice(user);
+  await api.send({ to: ["ann", "bob"], payload: 0 }); // makes the tables
+  let id = "";
+  proxy.decide = ({ method, path, body }) => {
+    if (method !== "POST" || !path.includes("notifications20")) return undefined;
+    if (id !== "") return storeError(403, "No");
+    id = String((JSON.parse(body) as { readonly RowKey?: unknown }).RowKey);
+    return undefined;
+  };
+  expect((await api.send({ to: ["ann", "bob"], payload: 1 }, key)).status).toBe(503);
+  proxy.decide = () => undefined;
+  api.advance(1);
+  await api.post("/api/recipients/erase", { to: "bob" });
+  for (let pass = 0; pass < 2; pass++) {
+    await redeliver();
+    api.advance(60);
+  }
+  expect(told(id)).toEqual([]);
+  for (const user of ["ann", "bob"]) expect((await get(user, id)).status).toBe(404);
+});
+
+describe("somebody who writes to the storage account", () => {
+  test("with a device row that makes no sense does not have others pushed to again and again", async () => {
+    for (const user of ["eve", "ann"]) await withDevice(user);
+    const [row, other] = await Promise.all(
+      ["installations", "channels"].map(
+        async (name) => (await Array.fromAsync(table(name).listEntities()))[0],
+      ),
+    );
+    expect([row, other]).not.toContain(undefined);
+    const { etag: _, timestamp: __, ...rest } = row ?? {};
+    await table("installations").updateEntity(
+      { ...rest, partitionKey: String(row?.partitionKey), rowKey: String(row?.rowKey), platform: "mpns" },
+      "Replace",
+    );
+    const sent = await api.send({ to: ["eve", "ann"], payload: 1 });
+    for (let pass = 0; pass < 2; pass++) {
+      api.advance(60);
+      await redeliver();
+    }
+    expect(told(idOf(sent)).length).toBe(1);
+  });
+
+  test("with rows that lie elsewhere keeps nothing from being pushed", async () => {
+    await withDevice("ann");
+    const { id, row } = await pendingRow("ann");
+    const dueAt = new Date(Date.now() - 3_600_000);
+    for (let i = 0; i < 256; i++)
+      await table("outbox").createEntity({ ...row, partitionKey: "!", rowKey: `task-${i}`, dueAt });
+    await redeliver();
+    expect(told(id)).toEqual(["ann-"]);
+  });
+
+  test("with a pause of a thousand years delays pushes by an hour", async () => {
+    await withDevice("ann");
+    const { id } = await pendingRow("ann");
+    const until = new Date("3000-01-01");
+    await table("outbox").createEntity({ partitionKey: "pause", rowKey: "hub", until, v: 1 });
+    await redeliver();
+    expect(told(id)).toEqual([]);
+    await table("outbox").deleteEntity("pause", "hub");
+    api.advance(3_700);
+    await redeliver();
+    expect(told(id)).toEqual(["ann-"]);
+  });
+
+  test("P1: has no text of theirs pushed in the place of an ID", async () => {
+    await withDevice("ann");
+    const { id, row } = await pendingRow("ann");
+    const text = `${id.slice(0, 4)} call 555-1234`;
+    const shard = String(text.charCodeAt(text.length - 1) % 16);
+    await table("outbox").createEntity({ ...row, partitionKey: shard, rowKey: text });
+    await redeliver();
+    expect(told(id)).toEqual(["ann-"]);
+    expect(api.hub.requests.some(({ body }) => body.includes("555-1234"))).toBe(false);
+  });
+});
