@@ -40,7 +40,7 @@ async function measure(storage: string, prefix: string): Promise<void> {
   const pass = createDropExpired({ store, keyring: createKeyring({ rows: store, wrapper, clock }), clock });
   const signal = new AbortController().signal;
   const startedMs = performance.now();
-  await pass(log, signal);
+  await pass({ log, signal });
   process.send?.(performance.now() - startedMs);
 }
 

@@ -28,7 +28,7 @@ export interface App extends HandlerOptions {
 
 /** @param log Takes what happens outside any call. @param sleep How a timer waits. */
 export function createApp(config: Config, clock: Clock, log: Log, sleep: Sleep): App {
-  const { storage, hub, tokens, senders, limits, prompt, allowLoopback } = config;
+  const { storage, hub, tokens, senders, limits, alertText, allowLoopback } = config;
   const credential = createManagedIdentity();
   const store = createTableStore(createTables({ storage, credential, clock, allowLoopback }));
   const keyring = createKeyring({ rows: store, wrapper: createWrapper(config, credential), clock });
@@ -38,13 +38,13 @@ export function createApp(config: Config, clock: Clock, log: Log, sleep: Sleep):
     hub: createHubSender({
       connectionString: hub.connectionString,
       hubName: hub.name,
-      prompt,
+      alertText,
       allowLoopback,
       clock,
     }),
     clock,
     limits,
-    prompt,
+    alertText,
     sleep,
   });
   return {

@@ -10,7 +10,7 @@ export function deleteNotification(service: Service): (call: Call, userId: UserI
   return async ({ request, log, signal }, userId) => {
     const id = NotificationId.safeParse(request.params["id"]);
     // What cannot be an ID is as gone as one that nobody has.
-    if (id.success) await service.delete(id.data, userId, log, signal);
+    if (id.success) await service.delete(id.data, userId, { log, signal });
     return answerNothing();
   };
 }

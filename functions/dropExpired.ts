@@ -12,7 +12,7 @@ export function dropExpired(schedule: string, pass: DropExpired, watch: WatchCer
     schedule,
     run: (log) => {
       watch(log); // first: a store that is away keeps nobody from being told
-      return pass(log, AbortSignal.timeout(PASS_TIMEOUT_MS));
+      return pass({ log, signal: AbortSignal.timeout(PASS_TIMEOUT_MS) });
     },
   };
 }

@@ -12,7 +12,7 @@ export function eraseRecipient(service: Service): (call: Call) => Handled {
     if (!body.ok) return body;
     const parsed = parseBody(EraseRequest, body.value.value);
     if (!parsed.ok) return parsed;
-    await service.eraseRecipients(parsed.value.to, log, signal);
+    await service.eraseRecipients(parsed.value.to, { log, signal });
     return answerNothing(202);
   };
 }

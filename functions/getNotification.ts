@@ -12,7 +12,7 @@ export function getNotification(service: Service): (call: Call, userId: UserId) 
     const id = NotificationId.safeParse(request.params["id"]);
     // What cannot be an ID is as unknown as one that nobody has (P2).
     if (!id.success) return err({ reason: "notification_unknown" });
-    const found = await service.get(id.data, userId, log, signal);
+    const found = await service.get(id.data, userId, { log, signal });
     if (!found.ok) return found;
     const { payload, createdAt, expiresAt, read } = found.value;
     const rest = JSON.stringify({

@@ -43,7 +43,7 @@ export function describeGetReceipts(): Description {
           id,
           receipts: [
             { to: "alice", push: "accepted", fetchedAt: "2026-11-25T08:30:05.000Z" },
-            { to: "bob", push: "no-devices" },
+            { to: "bob", push: "noDevices" },
           ],
         },
       },

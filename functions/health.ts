@@ -7,7 +7,7 @@ import { answerJson, type Call, type Handled } from "./http/handler.ts";
 
 export function health(service: Service): (call: Call) => Handled {
   return async ({ log, signal }) =>
-    (await service.isHealthy(log, signal))
+    (await service.isHealthy({ log, signal }))
       ? answerJson(200, { status: "ok" } satisfies Answers["Health"])
       : err({ reason: "unhealthy", retryAfterSeconds: 10 });
 }

@@ -11,7 +11,7 @@ export function listNotifications(service: Service): (call: Call, userId: UserId
   return async ({ request, log, signal }, userId) => {
     const query = ListQuery.safeParse(Object.fromEntries(new URL(request.url).searchParams));
     if (!query.success) return err({ reason: "query_invalid" });
-    const listed = await service.list(query.data, userId, log, signal);
+    const listed = await service.list(query.data, userId, { log, signal });
     // Dates become ISO 8601 in UTC with milliseconds.
     return listed.ok ? answerJson(200, listed.value) : listed;
   };

@@ -2,14 +2,14 @@
 import { setTimeout } from "node:timers/promises";
 import { app as functions } from "@azure/functions";
 import { createClock } from "../shared/base/clock.ts";
-import { parseConfig, toFaultText } from "../shared/config/config.ts";
+import { parseConfig, toConfigErrorText } from "../shared/config/config.ts";
 import { createLog } from "../shared/base/log.ts";
 import { createApp } from "./app.ts";
 import { toHttpHandler } from "./http/handler.ts";
 import { toTimerHandler } from "./timer.ts";
 
 const config = parseConfig(process.env);
-if (!config.ok) throw new Error(toFaultText(config.error));
+if (!config.ok) throw new Error(toConfigErrorText(config.error));
 // The platform captures the console.
 const log = createLog((level, line) => console[level](line));
 const app = createApp(config.value, createClock(log), log, sleep);

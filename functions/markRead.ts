@@ -11,7 +11,7 @@ export function markRead(service: Service): (call: Call, userId: UserId) => Hand
   return async ({ request, log, signal }, userId) => {
     const id = NotificationId.safeParse(request.params["id"]);
     if (!id.success) return err({ reason: "notification_unknown" });
-    const marked = await service.markRead(id.data, userId, log, signal);
+    const marked = await service.markRead(id.data, userId, { log, signal });
     return marked.ok ? answerNothing() : marked;
   };
 }

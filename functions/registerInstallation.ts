@@ -17,7 +17,7 @@ export function registerInstallation(service: Service): (call: Call, userId: Use
     if (!body.ok) return body;
     const parsed = parseBody(InstallationRequest, body.value.value);
     if (!parsed.ok) return parsed;
-    const registered = await service.register(userId, installationId.data, parsed.value, log, signal);
+    const registered = await service.register(userId, installationId.data, parsed.value, { log, signal });
     if (!registered.ok) return registered;
     const { expiresAt, isNew, isPending } = registered.value;
     const settled = isNew ? 201 : 200;

@@ -9,7 +9,7 @@ export function removeInstallation(service: Service): (call: Call, userId: UserI
   return async ({ request, log, signal }, userId) => {
     const installationId = InstallationId.safeParse(request.params["installationId"]);
     if (!installationId.success) return err({ reason: "installation_id_invalid" });
-    await service.remove(userId, installationId.data, log, signal);
+    await service.remove(userId, installationId.data, { log, signal });
     return answerNothing();
   };
 }

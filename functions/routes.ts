@@ -18,10 +18,10 @@ import { describeSendSecure, sendSecure } from "./sendSecure.ts";
 
 export function createRoutes(
   service: Service,
-  config: Pick<Config, "limits" | "prompt" | "senders" | "tokens">,
+  config: Pick<Config, "limits" | "alertText" | "senders" | "tokens">,
   pushConfig: PushConfig,
 ): readonly Route[] {
-  const { limits, prompt } = config;
+  const { limits, alertText } = config;
   const routes: readonly Route[] = [
     {
       name: "sendSecure",
@@ -30,7 +30,7 @@ export function createRoutes(
       timeoutMs: 10_000,
       caller: "sender",
       handle: sendSecure(service, limits.maxPayloadBytes),
-      describe: () => describeSendSecure(limits, prompt),
+      describe: () => describeSendSecure(limits, alertText),
     },
     {
       name: "getNotification",

@@ -1,7 +1,7 @@
 // sendSecure: a back end hands a notification in.
 import type { HttpRequest } from "@azure/functions";
 import * as z from "zod";
-import type { Limits, Prompt } from "../shared/config/config.ts";
+import type { Limits, AlertText } from "../shared/config/config.ts";
 import { MAX_WRITTEN_BYTES, SendRequest } from "../shared/domain/notification.ts";
 import type { Failure } from "../shared/problem.ts";
 import { err, ok, type Result } from "../shared/base/result.ts";
@@ -44,8 +44,7 @@ export function sendSecure(
         payload: new Secret(body.value.source),
         ...(key.value === undefined ? {} : { idempotency: { sender, key: key.value } }),
       },
-      log,
-      signal,
+      { log, signal },
     );
     if (!sent.ok) return sent;
     const { id, createdAt, expiresAt, push } = sent.value;
@@ -71,7 +70,7 @@ function parseIdempotencyKey({ headers }: HttpRequest): Result<string | undefine
 
 export function describeSendSecure(
   { maxPayloadBytes, defaultTtlSeconds, requireIdempotencyKey }: Limits,
-  { defaultDisplay }: Prompt,
+  { defaultDisplay }: AlertText,
 ): Description {
   const sent = {
     id: "0N9DZXE61WXQHCZ2TVW7RBD5NK1FH8A4",

@@ -45,7 +45,7 @@ export async function playStory({ stack, write }: StoryOptions): Promise<Story> 
     const sent = await call(`${host.url}/api/notifications`, {
       method: "POST",
       headers: { "x-functions-key": functionKey, "content-type": "application/json" },
-      body: JSON.stringify({ to: USER, payload: { text: CONTENT } }),
+      body: JSON.stringify({ to: [USER], payload: { text: CONTENT } }),
     });
     expect(sent.status === 201, "sendSecure", sent);
     const answer = JSON.parse(sent.text) as { readonly id: string; readonly push: string };

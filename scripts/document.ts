@@ -4,7 +4,7 @@ import type { Route } from "../functions/http/handler.ts";
 import { toOpenApi } from "../functions/openapi/openApi.ts";
 import type { OpenApi } from "../functions/openapi/openApiDocument.ts";
 import { createClock } from "../shared/base/clock.ts";
-import { parseConfig, toFaultText } from "../shared/config/config.ts";
+import { parseConfig, toConfigErrorText } from "../shared/config/config.ts";
 import { createLog } from "../shared/base/log.ts";
 
 /** Names that nobody has. */
@@ -24,7 +24,7 @@ export function createDocument(settings: Readonly<Record<string, string>> = {}):
   readonly document: OpenApi;
 } {
   const config = parseConfig({ ...SETTINGS, ...settings });
-  if (!config.ok) throw new Error(toFaultText(config.error));
+  if (!config.ok) throw new Error(toConfigErrorText(config.error));
   const log = createLog(() => undefined);
   const { routes } = createApp(config.value, createClock(log), log, () => Promise.resolve());
   return { routes, document: toOpenApi(routes, config.value) };

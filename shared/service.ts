@@ -1,5 +1,6 @@
 // The use cases. It sees only the seams: storage, keys, the hub, the clock.
-import type { Prompt } from "./config/config.ts";
+import type { CallContext } from "./base/context.ts";
+import type { AlertText } from "./config/config.ts";
 import { createDelivery } from "./sending/delivery.ts";
 import { createErase } from "./sending/erasing.ts";
 import { createInbox, type Inbox } from "./inbox/inbox.ts";
@@ -8,7 +9,7 @@ import {
   type Installations,
   type InstallationsOptions,
 } from "./devices/installations.ts";
-import { type Log, toCause } from "./base/log.ts";
+import { toCause } from "./base/log.ts";
 import type { UserId } from "./domain/notification.ts";
 import { createRedeliver, type RedeliveryOptions, type Redeliver } from "./sending/redelivery.ts";
 import { createGetReceipts, type GetReceipts } from "./inbox/receipts.ts";
@@ -20,13 +21,13 @@ export interface Service extends Inbox, Pick<Installations, "register" | "remove
   readonly redeliver: Redeliver;
   readonly getReceipts: GetReceipts;
   /** Takes note that nothing of these users is to be left; the outbox sees to it. */
-  readonly eraseRecipients: (userIds: readonly UserId[], log: Log, signal: AbortSignal) => Promise<void>;
+  readonly eraseRecipients: (userIds: readonly UserId[], context: CallContext) => Promise<void>;
   /** Whether the service can do its work now. The answer is up to ten seconds old. */
-  readonly isHealthy: (log: Log, signal: AbortSignal) => Promise<boolean>;
+  readonly isHealthy: (context: CallContext) => Promise<boolean>;
 }
 
 export interface ServiceOptions extends InstallationsOptions, Pick<RedeliveryOptions, "sleep"> {
-  readonly prompt: Prompt;
+  readonly alertText: AlertText;
 }
 
 const HEALTH_KEPT_MS = 10_000;
@@ -51,7 +52,7 @@ export function createService(options: ServiceOptions): Service {
       erase: createErase({ ...options, installations, delivery }),
     }),
     getReceipts: createGetReceipts(options),
-    eraseRecipients: async (userIds, log, signal) => {
+    eraseRecipients: async (userIds, { log, signal }) => {
       const purposes = await keyring.purposes(signal);
       const recipientKeys = [...new Set(userIds)].map((userId) => purposes.toRecipientKey(userId));
       const before = clock.now();
@@ -64,7 +65,7 @@ export function createService(options: ServiceOptions): Service {
       log.info("erasure_accepted", { recipients: recipientKeys.length });
     },
 
-    isHealthy: (log, signal) => {
+    isHealthy: ({ log, signal }) => {
       const nowMs = clock.uncorrectedMs();
       if (health === undefined || nowMs - health.atMs >= HEALTH_KEPT_MS || nowMs < health.atMs) {
         const check = async () => {

@@ -59,7 +59,7 @@ test("P1: only the ID leaves: no byte that the hub receives holds the payload, t
   for (const display of ["alert", "silent"])
     for (const urgency of ["very-low", "low", "normal", "high"]) {
       const payload = { text: marker, [marker]: [marker, { deep: marker }] };
-      const sent = await api.send({ to: user, payload, topic, display, urgency });
+      const sent = await api.send({ to: [user], payload, topic, display, urgency });
       expect(sent.status, sent.text).toBe(201);
       expect(sent.json()["push"]).toBe("accepted");
       ids.push(sent.json()["id"]);
@@ -103,7 +103,7 @@ function visible({ status, headers, text }: Answered): unknown {
 }
 
 test("P2: yours by construction: a foreign ID and every unknown one give the same 404, byte for byte", async () => {
-  const sent = await api.send({ to: "alice", payload: "for alice alone" });
+  const sent = await api.send({ to: ["alice"], payload: "for alice alone" });
   const id = String(sent.json()["id"]);
   expect((await api.as("alice", "GET", `/api/notifications/${id}`)).json()["payload"]).toBe(
     "for alice alone",
@@ -138,8 +138,8 @@ test("P2: a recipient named beside others shares nothing but the ID", async () =
 });
 
 test("P2: yours by construction: nobody else marks one read, and every unknown ID gives getNotification's 404", async () => {
-  const id = String((await api.send({ to: "alice", payload: "for alice alone" })).json()["id"]);
-  const deleted = String((await api.send({ to: "alice", payload: 1 })).json()["id"]);
+  const id = String((await api.send({ to: ["alice"], payload: "for alice alone" })).json()["id"]);
+  const deleted = String((await api.send({ to: ["alice"], payload: 1 })).json()["id"]);
   await api.as("alice", "DELETE", `/api/notifications/${deleted}`);
   const another = `${id.slice(0, -8)}${id.slice(-8) === "00000000" ? "00000001" : "00000000"}`;
   const unknown = visible(await api.as("alice", "GET", `/api/notifications/${another}`));
@@ -161,7 +161,7 @@ test("P2: yours by construction: nobody else marks one read, and every unknown I
 
 test("P5: gone is gone: what is deleted is given to nobody from that moment on, and its bytes are erased", async () => {
   const user = `user-${randomBytes(8).toString("hex")}`;
-  const sent = await api.send({ to: user, payload: "x".repeat(200_000) });
+  const sent = await api.send({ to: [user], payload: "x".repeat(200_000) });
   const path = `/api/notifications/${String(sent.json()["id"])}`;
   expect((await api.as(user, "GET", path)).status).toBe(200);
   const before = await readRow(String(sent.json()["id"]));

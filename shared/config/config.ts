@@ -4,7 +4,7 @@ import { err, ok, type Result } from "../base/result.ts";
 import { Secret } from "../base/secret.ts";
 import {
   type Check,
-  type ConfigFault,
+  type ConfigError,
   createSettingsReader,
   type Environment,
   type SettingsReader,
@@ -24,7 +24,7 @@ export interface Config {
   readonly senders: SenderConfig;
   readonly kek: KekConfig;
   readonly limits: Limits;
-  readonly prompt: Prompt;
+  readonly alertText: AlertText;
   /** NCRONTAB. */
   readonly schedules: { readonly dropExpired: string; readonly redeliverPushes: string };
   /** Development only: plain http and loopback addresses are allowed. */
@@ -74,18 +74,18 @@ export interface Limits {
 }
 
 /** The generic text of a push: it says that something is there, never what. */
-export interface Prompt {
+export interface AlertText {
   readonly defaultDisplay: "alert" | "silent";
-  readonly title: PromptText;
-  readonly body: PromptText;
+  readonly title: AlertString;
+  readonly body: AlertString;
 }
 
 /** Plain text, or a key that the app looks up in its own languages. */
-export type PromptText = { readonly text: string } | { readonly locKey: string };
+export type AlertString = { readonly text: string } | { readonly locKey: string };
 
 /** Reads the settings; a value that is missing, malformed or unsafe is a fault, and all faults are told at once. */
-export function parseConfig(env: Environment): Result<Config, readonly ConfigFault[]> {
-  const faults: ConfigFault[] = [];
+export function parseConfig(env: Environment): Result<Config, readonly ConfigError[]> {
+  const faults: ConfigError[] = [];
   const read = createSettingsReader(env, faults);
 
   const allowLoopback = read.choice("ALLOW_LOOPBACK", ["true", "false"], "false") === "true";
@@ -129,10 +129,10 @@ export function parseConfig(env: Environment): Result<Config, readonly ConfigFau
       installationTtlDays: read.integer("INSTALLATION_TTL", 1, 3650, 90),
       requireIdempotencyKey: read.choice("REQUIRE_IDEMPOTENCY_KEY", ["true", "false"], "false") === "true",
     },
-    prompt: {
+    alertText: {
       defaultDisplay: read.choice("DEFAULT_DISPLAY", ["alert", "silent"], "alert"),
-      title: readPrompt(read, faults, "ALERT_TITLE", "New notification"),
-      body: readPrompt(read, faults, "ALERT_BODY", "Open the app to read it."),
+      title: readAlertString(read, faults, "ALERT_TITLE", "New notification"),
+      body: readAlertString(read, faults, "ALERT_BODY", "Open the app to read it."),
     },
     schedules: {
       dropExpired: read.text("DROP_EXPIRED_SCHEDULE", scheduleFault) ?? "0 17 * * * *",
@@ -144,7 +144,7 @@ export function parseConfig(env: Environment): Result<Config, readonly ConfigFau
 }
 
 /** A text in which the faults of a start stand one under the other. */
-export function toFaultText(faults: readonly ConfigFault[]): string {
+export function toConfigErrorText(faults: readonly ConfigError[]): string {
   return ["The settings are not usable:", ...faults.map((f) => `  ${f.setting}: ${f.fault}`)].join("\n");
 }
 
@@ -202,7 +202,7 @@ function schemeFault(url: URL, allowLoopback: boolean): string | undefined {
   return allowLoopback ? undefined : "must be https (plain http to this machine needs ALLOW_LOOPBACK)";
 }
 
-function readStorage(read: SettingsReader, faults: ConfigFault[], allowLoopback: boolean): StorageConfig {
+function readStorage(read: SettingsReader, faults: ConfigError[], allowLoopback: boolean): StorageConfig {
   const tablePrefix = read.text("TABLE_PREFIX", tablePrefixFault) ?? "";
   const connectionString = read.text("STORAGE_CONNECTION_STRING", (text) =>
     connectionStringFault(text, allowLoopback),
@@ -247,7 +247,7 @@ function connectionStringFault(text: string, allowLoopback: boolean): string | u
   return url === null ? "holds an endpoint that is no URL" : schemeFault(url, allowLoopback);
 }
 
-function readKek(read: SettingsReader, faults: ConfigFault[]): KekConfig {
+function readKek(read: SettingsReader, faults: ConfigError[]): KekConfig {
   const before = faults.length;
   const keyUrl = read.text("PAYLOAD_KEK", keyUrlFault);
   const texts = read.list("PAYLOAD_LOCAL_KEK", localKekFault);
@@ -277,16 +277,16 @@ const scheduleFault: Check = (text) =>
   /^\S+(?: \S+){5}$/.test(text) ? undefined : "must be NCRONTAB with six fields, the seconds first";
 
 // The push services take 4 KB in all.
-const promptFault: Check = (text) => (text.length <= 200 ? undefined : "must be at most 200 characters");
+const checkAlertString: Check = (text) => (text.length <= 200 ? undefined : "must be at most 200 characters");
 
-function readPrompt(
+function readAlertString(
   read: SettingsReader,
-  faults: ConfigFault[],
+  faults: ConfigError[],
   setting: "ALERT_TITLE" | "ALERT_BODY",
   otherwise: string,
-): PromptText {
-  const plain = read.text(setting, promptFault);
-  const locKey = read.text(`${setting}_LOC_KEY`, promptFault);
+): AlertString {
+  const plain = read.text(setting, checkAlertString);
+  const locKey = read.text(`${setting}_LOC_KEY`, checkAlertString);
   if (plain !== undefined && locKey !== undefined)
     faults.push({ setting: `${setting}_LOC_KEY`, fault: `stands beside ${setting}; keep one` });
   return locKey === undefined ? { text: plain ?? otherwise } : { locKey };

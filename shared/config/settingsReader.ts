@@ -4,7 +4,7 @@
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Names the setting, and never its value. */
-export interface ConfigFault {
+export interface ConfigError {
   readonly setting: string;
   readonly fault: string;
 }
@@ -15,7 +15,7 @@ export type Check = (text: string) => string | undefined;
 export type SettingsReader = ReturnType<typeof createSettingsReader>;
 
 /** Reads settings by name. What is wrong goes to `faults`, and a harmless value stands in for it. */
-export function createSettingsReader(env: Environment, faults: ConfigFault[]) {
+export function createSettingsReader(env: Environment, faults: ConfigError[]) {
   /** Whatever it holds, an unresolved reference too: for what is judged later, and must not stop the start. */
   const asGiven = (setting: string): string | undefined => {
     const value = env[setting]?.trim();

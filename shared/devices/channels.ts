@@ -1,8 +1,8 @@
 // Who holds a push channel. A channel serves one user and one installation: newest wins (P7). Its row in `channels` is
 // the truth and its own journal: until it says that it is settled, the hub may still think otherwise, and rows of
 // former holders may still stand; whoever touches the channel next completes that. I/O through what is handed in.
+import type { CallContext } from "../base/context.ts";
 import type { ChannelKey } from "../crypto/keyring.ts";
-import type { Log } from "../base/log.ts";
 import type { Failure } from "../problem.ts";
 import { reportOutcome, toFailure } from "../push/outcome.ts";
 import type { HubInstallation, HubSender } from "../push/sender.ts";
@@ -22,8 +22,7 @@ export interface Channels {
     channelKeys: readonly ChannelKey[],
     holder: ChannelHolder,
     how: "always" | "ifNeeded",
-    log: Log,
-    signal: AbortSignal,
+    context: CallContext,
   ) => Promise<Result<void, Failure>>;
   /**
    * Brings the hub, and the rows of former holders, to what the channel's row says, until it says the same before and
@@ -33,8 +32,7 @@ export interface Channels {
   readonly settle: (
     channelKey: ChannelKey,
     how: "always" | "ifNeeded",
-    log: Log,
-    signal: AbortSignal,
+    context: CallContext,
   ) => Promise<Result<void, Failure>>;
   readonly isHeldBy: (channelKey: ChannelKey, holder: ChannelHolder, signal: AbortSignal) => Promise<boolean>;
   /** Whether it is held by them, and whether the hub is known to know it. */
@@ -81,8 +79,7 @@ export function createChannels({ store, hub, readHubInstallation }: ChannelsOpti
   async function tellHub(
     channelKey: ChannelKey,
     holder: ChannelHolder | undefined,
-    log: Log,
-    signal: AbortSignal,
+    { log, signal }: CallContext,
   ): Promise<Failure | undefined> {
     // A holder without a row for it is still at work, and tells the hub later; until then the hub knows nobody.
     const installation = holder && (await readHubInstallation(holder, channelKey, signal));
@@ -107,8 +104,7 @@ export function createChannels({ store, hub, readHubInstallation }: ChannelsOpti
     channelKey: ChannelKey,
     row: ChannelRow,
     visiting: Set<ChannelKey>,
-    log: Log,
-    signal: AbortSignal,
+    { log, signal }: CallContext,
   ): Promise<Failure | undefined> {
     for (const holder of row.displaced) {
       for (let race = 0; race < MAX_RACES; race++) {
@@ -118,7 +114,7 @@ export function createChannels({ store, hub, readHubInstallation }: ChannelsOpti
         const now = await store.readChannel(channelKey, signal);
         if (isSameHolder(now?.value.holder, holder)) break;
         // What it has left, and nobody has seen to yet, would be forgotten with it.
-        const left = await leaveAll(found.value.leaving, holder, "ifNeeded", visiting, log, signal);
+        const left = await leaveAll(found.value.leaving, holder, "ifNeeded", visiting, { log, signal });
         if (!left.ok) return left.error;
         if ((await store.deleteInstallation(holder, found.etag, signal)) === "written") break;
       }
@@ -164,18 +160,17 @@ export function createChannels({ store, hub, readHubInstallation }: ChannelsOpti
     holder: ChannelHolder,
     how: "always" | "ifNeeded",
     visiting: Set<ChannelKey>,
-    log: Log,
-    signal: AbortSignal,
+    { log, signal }: CallContext,
   ): Promise<Result<void, Failure>> {
     for (const channelKey of channelKeys) {
       await free(channelKey, holder, signal);
       // Being settled further up, which sees that it has changed: two that have left each other's would never end.
       if (visiting.has(channelKey)) continue;
-      const settled = await settleOne(channelKey, how, visiting, log, signal);
+      const settled = await settleOne(channelKey, how, visiting, { log, signal });
       if (settled.ok) continue;
       if (settled.error.reason !== "push_channel_refused") return settled;
       // The hub refuses whoever claims it now, which is their affair; what it holds of us has to go all the same.
-      const failure = await tellHub(channelKey, undefined, log, signal);
+      const failure = await tellHub(channelKey, undefined, { log, signal });
       if (failure !== undefined) return err(failure);
     }
     return ok(undefined);
@@ -185,8 +180,7 @@ export function createChannels({ store, hub, readHubInstallation }: ChannelsOpti
     channelKey: ChannelKey,
     how: "always" | "ifNeeded",
     visiting: Set<ChannelKey>,
-    log: Log,
-    signal: AbortSignal,
+    { log, signal }: CallContext,
   ): Promise<Result<void, Failure>> {
     visiting.add(channelKey);
     let mustTell = how === "always";
@@ -195,7 +189,7 @@ export function createChannels({ store, hub, readHubInstallation }: ChannelsOpti
       if (!mustTell && (before === undefined || before.value.isSettled)) return ok(undefined);
       // The hub first: while it has not heard of the new holder, the former one's row stands, by which they
       // can still be rid of the channel.
-      const failure = await tellHub(channelKey, before?.value.holder, log, signal);
+      const failure = await tellHub(channelKey, before?.value.holder, { log, signal });
       if (failure !== undefined) {
         // It may have taken effect all the same: where another holds the channel by now, the hub has to hear of them.
         if ((await store.readChannel(channelKey, signal))?.etag === before?.etag) return err(failure);
@@ -203,7 +197,7 @@ export function createChannels({ store, hub, readHubInstallation }: ChannelsOpti
         return undefined;
       }
       mustTell = true; // what we told may be older than what another has meanwhile
-      const kept = before && (await removeDisplaced(channelKey, before.value, visiting, log, signal));
+      const kept = before && (await removeDisplaced(channelKey, before.value, visiting, { log, signal }));
       if (kept !== undefined) return err(kept);
       return (await record(channelKey, before, signal)) ? ok(undefined) : undefined;
     };
@@ -240,9 +234,9 @@ export function createChannels({ store, hub, readHubInstallation }: ChannelsOpti
         signal,
       ),
     free,
-    leave: (channelKeys, holder, how, log, signal) =>
-      leaveAll(channelKeys, holder, how, new Set(), log, signal),
-    settle: (channelKey, how, log, signal) => settleOne(channelKey, how, new Set(), log, signal),
+    leave: (channelKeys, holder, how, { log, signal }) =>
+      leaveAll(channelKeys, holder, how, new Set(), { log, signal }),
+    settle: (channelKey, how, { log, signal }) => settleOne(channelKey, how, new Set(), { log, signal }),
     isHeldBy: async (channelKey, holder, signal) =>
       isSameHolder((await store.readChannel(channelKey, signal))?.value.holder, holder),
     readStanding: async (channelKey, holder, signal) => {

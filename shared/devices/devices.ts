@@ -1,8 +1,8 @@
 // The devices of a recipient, as a push needs them. I/O through the store that is handed in.
+import type { CallContext } from "../base/context.ts";
 import type { Channels } from "./channels.ts";
 import type { Keyring, RecipientKey } from "../crypto/keyring.ts";
 import { mapBounded } from "../base/deadline.ts";
-import type { Log } from "../base/log.ts";
 import type { PushChannel } from "../domain/notification.ts";
 import { openChannel } from "./pushChannel.ts";
 import type { InstallationRow, Store } from "../store/store.ts";
@@ -24,11 +24,7 @@ export interface DevicesOptions {
 }
 
 /** The devices of a recipient that were renewed in time and hold their push channel (P7). */
-export type ListDevices = (
-  recipientKey: RecipientKey,
-  log: Log,
-  signal: AbortSignal,
-) => Promise<readonly Device[]>;
+export type ListDevices = (recipientKey: RecipientKey, context: CallContext) => Promise<readonly Device[]>;
 
 const MAX_PARALLEL_READS = 8;
 
@@ -41,7 +37,7 @@ export function isFresh({ changedAt }: InstallationRow, now: Date): boolean {
 }
 
 export function createListDevices({ store, keyring, channels, isLive }: DevicesOptions): ListDevices {
-  return async (recipientKey, log, signal) => {
+  return async (recipientKey, { log, signal }) => {
     const purposes = await keyring.purposes(signal);
     const rows = await store.listInstallations(recipientKey, signal);
     if (rows.some(({ value }) => value === undefined)) log.error("row_damaged", { table: "installations" });

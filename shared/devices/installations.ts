@@ -1,4 +1,5 @@
 // Registering and removing devices, and listing them for a push. I/O through the store and the hub that are handed in.
+import type { CallContext } from "../base/context.ts";
 import { type Channels, createChannels, isSameHolder } from "./channels.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Limits } from "../config/config.ts";
@@ -6,7 +7,6 @@ import type { ChannelKey, Keyring, PurposeKeys, RecipientKey } from "../crypto/k
 import { both, mapBounded } from "../base/deadline.ts";
 import { createListDevices, type Device, type ListDevices } from "./devices.ts";
 import { DAY_MS } from "../domain/id.ts";
-import type { Log } from "../base/log.ts";
 import type { InstallationId, InstallationRequest, PushChannel, UserId } from "../domain/notification.ts";
 import type { Failure } from "../problem.ts";
 import type { HubSender } from "../push/sender.ts";
@@ -38,29 +38,18 @@ export interface Installations {
     userId: UserId,
     installationId: InstallationId,
     request: InstallationRequest,
-    log: Log,
-    signal: AbortSignal,
+    context: CallContext,
   ) => Promise<Result<Registered, Failure>>;
   /** Removing what is not there is no failure. A hub that cannot be reached follows by the outbox. */
-  readonly remove: (
-    userId: UserId,
-    installationId: InstallationId,
-    log: Log,
-    signal: AbortSignal,
-  ) => Promise<void>;
+  readonly remove: (userId: UserId, installationId: InstallationId, context: CallContext) => Promise<void>;
   /** Removes every installation of a recipient that was last written before that. */
-  readonly removeAll: (
-    recipientKey: RecipientKey,
-    before: Date,
-    log: Log,
-    signal: AbortSignal,
-  ) => Promise<void>;
+  readonly removeAll: (recipientKey: RecipientKey, before: Date, context: CallContext) => Promise<void>;
   /** Removes a device that its push service calls gone, unless it has been written since it was listed (R117). */
-  readonly forget: (device: Device, log: Log, signal: AbortSignal) => Promise<void>;
+  readonly forget: (device: Device, context: CallContext) => Promise<void>;
   /** Completes what a registration, a move or a removal has left; a failure leaves the rest to the next try. */
-  readonly settle: (task: SettleWork, log: Log, signal: AbortSignal) => Promise<Result<void, Failure>>;
+  readonly settle: (task: SettleWork, context: CallContext) => Promise<Result<void, Failure>>;
   /** Settles the push channels of a recipient's devices, where they are not; false where the hub cannot be told now. */
-  readonly settleDevices: (recipientKey: RecipientKey, log: Log, signal: AbortSignal) => Promise<boolean>;
+  readonly settleDevices: (recipientKey: RecipientKey, context: CallContext) => Promise<boolean>;
   readonly listDevices: ListDevices;
 }
 
@@ -150,8 +139,7 @@ export function createInstallations(options: InstallationsOptions): Installation
   async function remove(
     holder: ChannelHolder,
     only: string | undefined,
-    log: Log,
-    signal: AbortSignal,
+    { log, signal }: CallContext,
   ): Promise<"removed" | "kept"> {
     let task: HeldTask | undefined;
     const held = new Set<ChannelKey>();
@@ -167,7 +155,7 @@ export function createInstallations(options: InstallationsOptions): Installation
           { kind: "settle", holder: toHolder(holder), channelKeys: [...held] },
           signal,
         );
-        await task?.done(log, signal);
+        await task?.done({ log, signal });
         task = wider;
       }
       if (found !== undefined && (await store.deleteInstallation(holder, found.etag, signal)) !== "written")
@@ -178,9 +166,9 @@ export function createInstallations(options: InstallationsOptions): Installation
       return (await store.readInstallation(holder, signal)) === undefined ? "removed" : undefined;
     };
     const outcome = await untilWon(tryOnce, CHANGED_TOO_OFTEN, signal);
-    const settled = await channels.leave([...held], holder, "ifNeeded", log, signal);
-    if (settled.ok) await task?.done(log, signal);
-    else await task?.leave(log, signal);
+    const settled = await channels.leave([...held], holder, "ifNeeded", { log, signal });
+    if (settled.ok) await task?.done({ log, signal });
+    else await task?.leave({ log, signal });
     return outcome;
   }
 
@@ -188,18 +176,17 @@ export function createInstallations(options: InstallationsOptions): Installation
   async function undo(
     row: InstallationRow,
     before: InstallationRow | undefined,
-    log: Log,
-    signal: AbortSignal,
+    { log, signal }: CallContext,
   ): Promise<Result<void, Failure>> {
     await channels.giveBack(row.channelKey, row, signal);
     if (before === undefined || before.channelKey === row.channelKey) {
-      await remove(row, undefined, log, signal);
+      await remove(row, undefined, { log, signal });
       return ok(undefined);
     }
     const found = await store.readInstallation(row, signal);
     if (found?.value?.channelKey === row.channelKey)
       await store.writeInstallation(before, found.etag, signal);
-    return channels.settle(row.channelKey, "ifNeeded", log, signal);
+    return channels.settle(row.channelKey, "ifNeeded", { log, signal });
   }
 
   /** Removes a row exactly as it was written: it is sealed otherwise each time. */
@@ -213,23 +200,19 @@ export function createInstallations(options: InstallationsOptions): Installation
   }
 
   /** Somebody newer has our channel: they may have looked for our row before it stood, or have failed half way. */
-  async function giveWay(
-    row: InstallationRow,
-    log: Log,
-    signal: AbortSignal,
-  ): Promise<Result<void, Failure>> {
-    const settled = await channels.settle(row.channelKey, "ifNeeded", log, signal);
+  async function giveWay(row: InstallationRow, { log, signal }: CallContext): Promise<Result<void, Failure>> {
+    const settled = await channels.settle(row.channelKey, "ifNeeded", { log, signal });
     if (!settled.ok) return err({ reason: "hub_unavailable", retryAfterSeconds: RETRY_AFTER_SECONDS });
     if (!(await channels.isHeldBy(row.channelKey, row, signal))) await removeOwn(row, signal);
     return ok(undefined);
   }
 
   /** Leaves the channels that a row says it has left, and has it say so no more. */
-  async function tidy(row: InstallationRow, log: Log, signal: AbortSignal): Promise<Result<void, Failure>> {
+  async function tidy(row: InstallationRow, { log, signal }: CallContext): Promise<Result<void, Failure>> {
     if (row.leaving.length === 0) return ok(undefined);
     const before = (await store.readInstallation(row, signal))?.value;
     const left = row.leaving.filter((channelKey) => channelKey !== before?.channelKey); // not what it has again
-    const done = await channels.leave(left, row, "ifNeeded", log, signal);
+    const done = await channels.leave(left, row, "ifNeeded", { log, signal });
     if (!done.ok) return done;
     const found = await store.readInstallation(row, signal);
     if (found?.value !== undefined) {
@@ -244,11 +227,10 @@ export function createInstallations(options: InstallationsOptions): Installation
   async function settleKnown(
     row: InstallationRow,
     how: "always" | "ifNeeded",
-    log: Log,
-    signal: AbortSignal,
+    { log, signal }: CallContext,
   ): Promise<Result<void, Failure>> {
     const standing = await channels.readStanding(row.channelKey, row, signal);
-    const settled = await channels.settle(row.channelKey, how, log, signal);
+    const settled = await channels.settle(row.channelKey, how, { log, signal });
     if (!settled.ok || standing !== "unsettled") return settled;
     const found = await store.readInstallation(row, signal);
     // One that has changed meanwhile says by itself how new it is.
@@ -263,8 +245,7 @@ export function createInstallations(options: InstallationsOptions): Installation
     wanted: Pick<InstallationRow, "recipientKey" | "installationId" | "platform" | "channelKey">,
     pushChannel: PushChannel,
     isAdded: boolean,
-    log: Log,
-    signal: AbortSignal,
+    { log, signal }: CallContext,
   ): Promise<Try | undefined> {
     const { channelKey } = wanted;
     const holder = toHolder(wanted);
@@ -275,27 +256,27 @@ export function createInstallations(options: InstallationsOptions): Installation
     const own = { ...wanted, sealedPushChannel, renewedAt: clock.now() };
     const { row, before } = await writeOwn(own, isKnown, signal);
     if (isAdded && (await isTooMany(row, signal))) {
-      const undone = await undo(row, before, log, signal);
+      const undone = await undo(row, before, { log, signal });
       return { row, isLeft: !undone.ok, failure: { reason: "installations_exhausted" } };
     }
-    const settled = await channels.settle(channelKey, "always", log, signal);
+    const settled = await channels.settle(channelKey, "always", { log, signal });
     if (!settled.ok) {
       if (settled.error.reason !== "push_channel_refused") return { row, isLeft: true };
-      const undone = await undo(row, before, log, signal);
+      const undone = await undo(row, before, { log, signal });
       return { row, isLeft: !undone.ok, failure: settled.error };
     }
-    const tidied = await tidy(row, log, signal);
+    const tidied = await tidy(row, { log, signal });
     if (!tidied.ok) return { row, isLeft: true };
     const now = (await store.readChannel(channelKey, signal))?.value.holder;
     // Where nobody has it, a removal came between, and we are newer.
     if (now === undefined) return undefined;
     if (isSameHolder(now, holder)) return { row, isLeft: false };
-    const given = await giveWay(row, log, signal);
+    const given = await giveWay(row, { log, signal });
     return { row, isLeft: !given.ok };
   }
 
   return {
-    register: async (userId, installationId, { platform, pushChannel }, log, signal) => {
+    register: async (userId, installationId, { platform, pushChannel }, { log, signal }) => {
       if (!hub.platforms.includes(platform)) return err({ reason: "platform_not_served" });
       const purposes = await keyring.purposes(signal);
       const holder = { recipientKey: purposes.toRecipientKey(userId), installationId };
@@ -313,62 +294,70 @@ export function createInstallations(options: InstallationsOptions): Installation
       const task = await tasks.begin({ kind: "settle", holder, channelKeys: [channelKey] }, signal);
       const registered = await untilWon(
         () =>
-          claimAndSettle(purposes, { ...holder, platform, channelKey }, pushChannel, isAdded, log, signal),
+          claimAndSettle(purposes, { ...holder, platform, channelKey }, pushChannel, isAdded, {
+            log,
+            signal,
+          }),
         CHANGED_TOO_OFTEN,
         signal,
       );
-      if (registered.isLeft) await task.leave(log, signal);
-      else await task.done(log, signal);
+      if (registered.isLeft) await task.leave({ log, signal });
+      else await task.done({ log, signal });
       if (registered.failure !== undefined) return err(registered.failure);
       const isPending = registered.isLeft;
       log.info("installation_registered", { platform, isNew, isPending });
       return ok({ installationId, expiresAt: toExpiresAt(registered.row), isNew, isPending });
     },
 
-    remove: async (userId, installationId, log, signal) => {
+    remove: async (userId, installationId, { log, signal }) => {
       const purposes = await keyring.purposes(signal);
-      await remove({ recipientKey: purposes.toRecipientKey(userId), installationId }, undefined, log, signal);
+      await remove({ recipientKey: purposes.toRecipientKey(userId), installationId }, undefined, {
+        log,
+        signal,
+      });
       log.info("installation_removed");
     },
 
-    removeAll: async (recipientKey, before, log, signal) => {
+    removeAll: async (recipientKey, before, { log, signal }) => {
       const rows = await store.listInstallations(recipientKey, signal);
       // One that this code cannot read has no time.
       const earlier = rows.filter(
         ({ value }) => value === undefined || (value.changedAt < before && value.renewedAt < before),
       );
-      await mapBounded(earlier, MAX_PARALLEL_READS, ({ holder, etag }) => remove(holder, etag, log, signal));
+      await mapBounded(earlier, MAX_PARALLEL_READS, ({ holder, etag }) =>
+        remove(holder, etag, { log, signal }),
+      );
     },
 
-    forget: async (device, log, signal) => {
-      if ((await remove(device, device.etag, log, signal)) === "removed")
+    forget: async (device, { log, signal }) => {
+      if ((await remove(device, device.etag, { log, signal })) === "removed")
         log.info("installation_forgotten", { platform: device.platform });
     },
 
-    settle: async ({ holder, channelKeys }, log, signal) => {
+    settle: async ({ holder, channelKeys }, { log, signal }) => {
       const row = (await store.readInstallation(holder, signal))?.value;
       const left = [...channelKeys, ...(row?.leaving ?? [])].filter((one) => one !== row?.channelKey);
       // Also what the hub may have heard behind the back of whoever removed it.
-      const freed = await channels.leave([...new Set(left)], holder, "always", log, signal);
+      const freed = await channels.leave([...new Set(left)], holder, "always", { log, signal });
       if (!freed.ok || row === undefined) return freed;
-      const settled = await settleKnown(row, "always", log, signal);
+      const settled = await settleKnown(row, "always", { log, signal });
       if (!settled.ok) {
         if (settled.error.reason !== "push_channel_refused") return settled;
         log.warn("installation_refused", { platform: row.platform });
-        await remove(holder, undefined, log, signal);
+        await remove(holder, undefined, { log, signal });
         return ok(undefined);
       }
-      const tidied = await tidy(row, log, signal);
+      const tidied = await tidy(row, { log, signal });
       if (!tidied.ok || (await channels.isHeldBy(row.channelKey, holder, signal))) return tidied;
-      return giveWay(row, log, signal);
+      return giveWay(row, { log, signal });
     },
 
-    settleDevices: async (recipientKey, log, signal) => {
+    settleDevices: async (recipientKey, { log, signal }) => {
       const rows = (await store.listInstallations(recipientKey, signal)).map(({ value }) => value);
       const settled = await mapBounded(
         rows.filter((row) => row !== undefined),
         MAX_PARALLEL_READS,
-        (row) => settleKnown(row, "ifNeeded", log, signal),
+        (row) => settleKnown(row, "ifNeeded", { log, signal }),
       );
       // One that the hub refuses reaches nobody.
       return settled.every((one) => one.ok || one.error.reason === "push_channel_refused");

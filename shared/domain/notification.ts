@@ -202,11 +202,11 @@ function publicKey() {
 }
 
 /** What a push came to, over the devices of one recipient or over several recipients. */
-export const PUSH_STATUSES = ["accepted", "pending", "failed", "no-devices"] as const;
+export const PUSH_STATUSES = ["accepted", "pending", "failed", "noDevices"] as const;
 export type PushStatus = (typeof PUSH_STATUSES)[number];
 
 /** The most telling status of several recipients: design.md, "sendSecure request". */
 export function toPushStatus(statuses: readonly PushStatus[]): PushStatus {
   const order = ["pending", "failed", "accepted"] as const;
-  return order.find((status) => statuses.includes(status)) ?? "no-devices";
+  return order.find((status) => statuses.includes(status)) ?? "noDevices";
 }

@@ -1,10 +1,11 @@
 // What a device does with its user's notifications. I/O through what is handed in.
+import type { CallContext } from "../base/context.ts";
 import type { Clock } from "../base/clock.ts";
 import { parseCursor, toCursor } from "../crypto/cursor.ts";
 import type { Keyring, RecipientKey } from "../crypto/keyring.ts";
 import { type NotificationId, toExpiryDay, toLivingDays } from "../domain/id.ts";
 import { type Live, readPage } from "./pages.ts";
-import { type Log, toCause } from "../base/log.ts";
+import { toCause } from "../base/log.ts";
 import type { ListQuery, UserId } from "../domain/notification.ts";
 import { openPayload } from "../crypto/payload.ts";
 import type { Failure } from "../problem.ts";
@@ -39,25 +40,22 @@ export interface Inbox {
   readonly get: (
     id: NotificationId,
     userId: UserId,
-    log: Log,
-    signal: AbortSignal,
+    context: CallContext,
   ) => Promise<Result<Fetched, Failure>>;
   /** Those of this user that have not expired; a page may hold fewer than asked for while there are more. */
   readonly list: (
     query: ListQuery,
     userId: UserId,
-    log: Log,
-    signal: AbortSignal,
+    context: CallContext,
   ) => Promise<Result<ListedPage, Failure>>;
   /** Records that its user has read it; the first time stays. */
   readonly markRead: (
     id: NotificationId,
     userId: UserId,
-    log: Log,
-    signal: AbortSignal,
+    context: CallContext,
   ) => Promise<Result<undefined, Failure>>;
   /** Erases the payload at once; what is not there is no failure. */
-  readonly delete: (id: NotificationId, userId: UserId, log: Log, signal: AbortSignal) => Promise<void>;
+  readonly delete: (id: NotificationId, userId: UserId, context: CallContext) => Promise<void>;
 }
 
 export interface InboxOptions {
@@ -89,7 +87,7 @@ export function createInbox({ store, keyring, clock }: InboxOptions): Inbox {
   }
 
   return {
-    get: async (id, userId, log, signal) => {
+    get: async (id, userId, { log, signal }) => {
       const recipientKey = await findRecipient(id, userId, signal);
       const found = recipientKey && (await store.readNotification(recipientKey, id, signal));
       if (found === undefined || !isLive(found.value)) return unknown;
@@ -110,7 +108,7 @@ export function createInbox({ store, keyring, clock }: InboxOptions): Inbox {
       return ok({ id, payload, createdAt, expiresAt, read: readAt !== undefined });
     },
 
-    list: async ({ unread, limit, cursor }, userId, log, signal) => {
+    list: async ({ unread, limit, cursor }, userId, { log, signal }) => {
       const purposes = await keyring.purposes(signal);
       const recipientKey = purposes.toRecipientKey(userId);
       const list = [recipientKey, unread ? "unread" : "all"];
@@ -135,7 +133,7 @@ export function createInbox({ store, keyring, clock }: InboxOptions): Inbox {
       });
     },
 
-    markRead: async (id, userId, log, signal) => {
+    markRead: async (id, userId, { log, signal }) => {
       const recipientKey = await findRecipient(id, userId, signal);
       const found = recipientKey && (await store.readMarks(recipientKey, id, signal));
       if (found === undefined || !isLive(found.value)) return unknown;
@@ -144,7 +142,7 @@ export function createInbox({ store, keyring, clock }: InboxOptions): Inbox {
       return ok(undefined);
     },
 
-    delete: async (id, userId, log, signal) => {
+    delete: async (id, userId, { log, signal }) => {
       const recipientKey = await findRecipient(id, userId, signal);
       if (recipientKey === undefined) return;
       await store.deleteNotification(recipientKey, id, signal);

@@ -1,5 +1,6 @@
 // Work that a call begins and that has to come to its end, whatever becomes of the call: a task in the outbox stands
 // before it and goes after it. I/O through the store that is handed in.
+import type { CallContext } from "../base/context.ts";
 import { randomUUID } from "node:crypto";
 import type { Clock } from "../base/clock.ts";
 import { type Log, toCause } from "../base/log.ts";
@@ -11,9 +12,9 @@ type Task = SettleWork | EraseWork;
 /** A task that stands in the outbox; redelivery takes it where its maker does not come to an end. */
 export interface HeldTask {
   /** It is done. A failure to say so has it done once more, which is harmless. */
-  readonly done: (log: Log, signal: AbortSignal) => Promise<void>;
+  readonly done: (context: CallContext) => Promise<void>;
   /** It is left to redelivery. */
-  readonly leave: (log: Log, signal: AbortSignal) => Promise<void>;
+  readonly leave: (context: CallContext) => Promise<void>;
 }
 
 export interface Tasks {
@@ -44,8 +45,8 @@ export function createTasks({ store, clock }: { readonly store: Store; readonly 
         }
       };
       return {
-        done: (log, ending) => conclude(log, () => store.deleteOutbox(key, etag, ending)),
-        leave: (log, ending) => conclude(log, () => store.putOutbox(key, leave(), etag, ending)),
+        done: (context) => conclude(context.log, () => store.deleteOutbox(key, etag, context.signal)),
+        leave: (context) => conclude(context.log, () => store.putOutbox(key, leave(), etag, context.signal)),
       };
     },
     add: async (work, signal) => {

@@ -20,7 +20,7 @@ import {
   sendNotification,
 } from "@azure/notification-hubs/api";
 import type { Clock } from "../base/clock.ts";
-import { isLoopback, type Prompt, type PromptText } from "../config/config.ts";
+import { isLoopback, type AlertText, type AlertString } from "../config/config.ts";
 import type { RecipientKey } from "../crypto/keyring.ts";
 import { createDeadline } from "../base/deadline.ts";
 import type { Platform, PushChannel } from "../domain/notification.ts";
@@ -30,7 +30,7 @@ import { type HubSender, MAX_RECIPIENTS_PER_PUSH, type PushMessage, type PushOut
 export interface HubOptions {
   readonly connectionString: Secret<string>;
   readonly hubName: string;
-  readonly prompt: Prompt;
+  readonly alertText: AlertText;
   readonly allowLoopback: boolean;
   readonly clock: Clock;
 }
@@ -45,7 +45,7 @@ const CALL_TIMEOUT_MS = 5_000;
 
 /** @throws Error, without the text of the setting, when the connection string is not one or is not https. */
 export function createHubSender(options: HubOptions): HubSender {
-  const { clock, prompt } = options;
+  const { clock, alertText } = options;
   const context = connect(options);
 
   async function push(
@@ -54,7 +54,7 @@ export function createHubSender(options: HubOptions): HubSender {
     signal: AbortSignal,
     target: { readonly tagExpression: string } | { readonly deviceHandle: string | BrowserPushChannel },
   ): Promise<PushOutcome> {
-    const notification = toHubNotification(parseHubPlatform(platform), message, prompt, clock.now());
+    const notification = toHubNotification(parseHubPlatform(platform), message, alertText, clock.now());
     // Only what `target` holds may stand in the options: the SDK takes a property that is there but undefined
     // for the tag "undefined", and no target at all for a broadcast.
     return call(clock, signal, async (abortSignal) => {
@@ -163,7 +163,7 @@ function toHubChannel(channel: PushChannel): string | BrowserPushChannel {
 function toHubNotification(
   platform: HubPlatform,
   message: PushMessage,
-  prompt: Prompt,
+  alertText: AlertText,
   now: Date,
 ): Notification {
   const secureId = message.notificationId;
@@ -171,7 +171,7 @@ function toHubNotification(
   const isUrgent = message.urgency === "high";
   switch (platform) {
     case "apns":
-      return toAppleNotification(message, prompt);
+      return toAppleNotification(message, alertText);
     case "fcmv1":
       return createFcmV1Notification({
         // The SDK's type for this body lacks the wrapper that the service needs, and does not add it either.
@@ -211,10 +211,12 @@ function toHubNotification(
   }
 }
 
-function toAppleNotification(message: PushMessage, prompt: Prompt): AppleNotification {
+function toAppleNotification(message: PushMessage, alertText: AlertText): AppleNotification {
   const secureId = message.notificationId;
   const isSilent = message.display === "silent";
-  const aps = isSilent ? { "content-available": 1 } : { alert: toAppleAlert(prompt), "mutable-content": 1 };
+  const aps = isSilent
+    ? { "content-available": 1 }
+    : { alert: toAppleAlert(alertText), "mutable-content": 1 };
   // A background push must have priority 5 (Apple: "Sending notification requests to APNs").
   const isImmediate = !isSilent && (message.urgency === "normal" || message.urgency === "high");
   return createAppleNotification({
@@ -229,11 +231,11 @@ function toAppleNotification(message: PushMessage, prompt: Prompt): AppleNotific
   });
 }
 
-function toAppleAlert({ title, body }: Prompt): Readonly<Record<string, string>> {
+function toAppleAlert({ title, body }: AlertText): Readonly<Record<string, string>> {
   return { ...toAlertMember("title", "title-loc-key", title), ...toAlertMember("body", "loc-key", body) };
 }
 
-function toAlertMember(name: string, locName: string, text: PromptText): Readonly<Record<string, string>> {
+function toAlertMember(name: string, locName: string, text: AlertString): Readonly<Record<string, string>> {
   return "text" in text ? { [name]: text.text } : { [locName]: text.locKey };
 }
 

@@ -1,10 +1,11 @@
 // What becomes of days: those that are over are dropped with their data keys, the coming ones are prepared. Its cost
 // goes by days, never by rows of payloads; rows of the outbox and of idempotency keys go one by one, when their time is
 // past. I/O through what is handed in.
+import type { CallContext } from "../base/context.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Keyring } from "../crypto/keyring.ts";
 import { type Day, toDay, toDayName } from "../domain/id.ts";
-import { type Log, toCause } from "../base/log.ts";
+import { toCause } from "../base/log.ts";
 import type { Store } from "../store/store.ts";
 
 /** Longer than any notification lives (28 days), so that a send finds its table and key made. */
@@ -20,10 +21,10 @@ export interface RetentionOptions {
  * One pass. It may run twice at once, be killed half way, and be missed for days: what is left is the next one's.
  * One failure does not keep the other days from being dropped; the last one is thrown when all have had their turn.
  */
-export type DropExpired = (log: Log, signal: AbortSignal) => Promise<void>;
+export type DropExpired = (context: CallContext) => Promise<void>;
 
 export function createDropExpired({ store, keyring, clock }: RetentionOptions): DropExpired {
-  return async (log, signal) => {
+  return async ({ log, signal }) => {
     // The store's answer also corrects the clock: what is over is judged by its time, whatever this machine's says.
     const stored = await store.listDays(signal);
     const heard = toDay(clock.now());

@@ -1,5 +1,6 @@
 // One try at the pushes of a notification, and what becomes of its outbox row afterwards: the same for sendSecure, which
 // makes the first try, and for redeliverPushes, which makes the others. I/O through what is handed in.
+import type { CallContext } from "../base/context.ts";
 import type { Clock } from "../base/clock.ts";
 import type { RecipientKey } from "../crypto/keyring.ts";
 import { mapBounded } from "../base/deadline.ts";
@@ -16,7 +17,7 @@ import {
 import { DAY_MS, type NotificationId } from "../domain/id.ts";
 import type { Device } from "../devices/devices.ts";
 import type { Installations } from "../devices/installations.ts";
-import { type Log, toCause } from "../base/log.ts";
+import { toCause } from "../base/log.ts";
 import { type PushStatus, toPushStatus } from "../domain/notification.ts";
 import { toBackOffMs, toRenewedRow } from "../outbox/outbox.ts";
 import { reportOutcome } from "../push/outcome.ts";
@@ -51,11 +52,7 @@ export interface Attempt {
 }
 
 export interface Delivery {
-  readonly listDevices: (
-    owed: readonly Owed[],
-    log: Log,
-    signal: AbortSignal,
-  ) => Promise<readonly Recipient[]>;
+  readonly listDevices: (owed: readonly Owed[], context: CallContext) => Promise<readonly Recipient[]>;
   /**
    * Those whose payload is still there: to others nothing is owed. Whole: each row was written, and not taken back, also
    * where its payload has been deleted since.
@@ -63,8 +60,7 @@ export interface Delivery {
   readonly readLive: <T extends Owed>(
     id: NotificationId,
     owed: readonly T[],
-    log: Log,
-    signal: AbortSignal,
+    context: CallContext,
   ) => Promise<{ readonly live: readonly T[]; readonly isWhole: boolean }>;
   /** Takes back every recipient's row, and then the outbox row; false where that is somebody else's by now. */
   readonly takeBack: (held: HeldSend, signal: AbortSignal) => Promise<boolean>;
@@ -72,16 +68,15 @@ export interface Delivery {
   readonly attempt: (
     recipients: readonly Recipient[],
     message: PushMessage,
-    log: Log,
-    signal: AbortSignal,
+    context: CallContext,
   ) => Promise<Attempt>;
   /**
    * Records what a try came to: marks; then the row is deleted, kept as dead, or due again. Where somebody else has taken
    * it meanwhile, it is theirs.
    */
-  readonly conclude: (held: HeldSend, attempt: Attempt, log: Log, signal: AbortSignal) => Promise<PushStatus>;
+  readonly conclude: (held: HeldSend, attempt: Attempt, context: CallContext) => Promise<PushStatus>;
   /** Nothing more is tried: what is still owed has failed. */
-  readonly giveUp: (held: HeldSend, reason: DeadReason, log: Log, signal: AbortSignal) => Promise<void>;
+  readonly giveUp: (held: HeldSend, reason: DeadReason, context: CallContext) => Promise<void>;
 }
 
 /** The hub's name in the row by which it is paused. */
@@ -97,7 +92,7 @@ export function createDelivery({ store, hub, clock, installations }: DeliveryOpt
   async function mark(id: NotificationId, closed: readonly Owed[], signal: AbortSignal): Promise<void> {
     await mapBounded(closed, MAX_PARALLEL_MARKS, async (owed) => {
       const status = toRecipientStatus(owed);
-      if (status === "failed" || status === "no-devices")
+      if (status === "failed" || status === "noDevices")
         await store.markPush(owed.recipientKey, id, status, signal);
     });
   }
@@ -121,16 +116,18 @@ export function createDelivery({ store, hub, clock, installations }: DeliveryOpt
   }
 
   return {
-    listDevices: (owed, log, signal) =>
+    listDevices: (owed, { log, signal }) =>
       mapBounded(owed, MAX_PARALLEL_READS, async (one) => {
         // A direct push needs the device's channel; a tag needs none.
         const needsDevices =
           one.targets === undefined || one.targets.some(({ installationId }) => installationId !== undefined);
-        const devices = needsDevices ? await installations.listDevices(one.recipientKey, log, signal) : [];
+        const devices = needsDevices
+          ? await installations.listDevices(one.recipientKey, { log, signal })
+          : [];
         return { ...one, devices, targets: one.targets ?? toTargets(devices, clock.now()) };
       }),
 
-    readLive: async (id, owed, log, signal) => {
+    readLive: async (id, owed, { log, signal }) => {
       const marks = await mapBounded(owed, MAX_PARALLEL_READS, async ({ recipientKey }) => {
         try {
           const found = (await store.readMarks(recipientKey, id, signal))?.value;
@@ -157,7 +154,7 @@ export function createDelivery({ store, hub, clock, installations }: DeliveryOpt
       return (await store.deleteOutbox(id, renewed, signal)) === "written";
     },
 
-    attempt: async (recipients, message, log, signal) => {
+    attempt: async (recipients, message, { log, signal }) => {
       const results = await pushAll(hub, toPushes(recipients), message, signal);
       for (const { outcome, platform } of results) reportOutcome(log.with({ platform }), outcome, "pushed");
       const longest = Math.max(
@@ -170,14 +167,14 @@ export function createDelivery({ store, hub, clock, installations }: DeliveryOpt
           .catch((error: unknown) => {
             log.warn("pause_not_written", { cause: toCause(error) }); // the next pass is told by the hub itself
           });
-      for (const device of toGone(results)) await forget(device, log, signal);
+      for (const device of toGone(results)) await forget(device, { log, signal });
       return {
         owed: recipients.map((recipient) => toOwed(recipient, results)),
         outcomes: results.map(({ outcome }) => outcome),
       };
     },
 
-    conclude: async (held, { owed, outcomes }, log, signal) => {
+    conclude: async (held, { owed, outcomes }, { log, signal }) => {
       const open = owed.filter((one) => toRecipientStatus(one) === "pending");
       const closed = owed.filter((one) => !open.includes(one));
       await mark(held.id, closed, signal);
@@ -200,7 +197,7 @@ export function createDelivery({ store, hub, clock, installations }: DeliveryOpt
       return status;
     },
 
-    giveUp: async (held, reason, log, signal) => {
+    giveUp: async (held, reason, { log, signal }) => {
       const { owed, failed } = held.row.work;
       const ended = owed.map((one) => ({ ...one, targets: [], hasFailed: true }));
       // A mark needs a row, and that may be gone with its day; the dead row says the same.
@@ -212,8 +209,8 @@ export function createDelivery({ store, hub, clock, installations }: DeliveryOpt
     },
   };
 
-  async function forget(device: Device, log: Log, signal: AbortSignal): Promise<void> {
-    await installations.forget(device, log, signal).catch((error: unknown) => {
+  async function forget(device: Device, { log, signal }: CallContext): Promise<void> {
+    await installations.forget(device, { log, signal }).catch((error: unknown) => {
       log.warn("device_not_forgotten", { cause: toCause(error) }); // the next push finds it gone again
     });
   }

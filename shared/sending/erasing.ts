@@ -1,12 +1,12 @@
 // Erasing a recipient: of what stood for a user when it was asked, nothing is left but that its IDs were used. The outbox
 // comes to its end, whatever fails meanwhile. I/O through what is handed in.
+import type { CallContext } from "../base/context.ts";
 import type { Clock } from "../base/clock.ts";
 import type { RecipientKey } from "../crypto/keyring.ts";
 import { mapBounded } from "../base/deadline.ts";
 import type { Delivery } from "./delivery.ts";
 import { type Day, toCreatedAt, type NotificationId } from "../domain/id.ts";
 import type { Installations } from "../devices/installations.ts";
-import type { Log } from "../base/log.ts";
 import type { EraseWork, ListedOutboxRow, SendWork, Store, Work } from "../store/store.ts";
 
 export interface ErasingOptions {
@@ -17,7 +17,7 @@ export interface ErasingOptions {
 }
 
 /** Answers whether it came to its end; where not, somebody else is at work on a row of theirs, and it is to be repeated. */
-export type Erase = (task: EraseWork, log: Log, signal: AbortSignal) => Promise<boolean>;
+export type Erase = (task: EraseWork, context: CallContext) => Promise<boolean>;
 
 const PAGE_ROWS = 100;
 const MAX_PARALLEL_WRITES = 8;
@@ -50,8 +50,7 @@ export function createErase({ store, clock, installations, delivery }: ErasingOp
   async function eraseFromRow(
     { key, etag, value }: ListedOutboxRow,
     gone: ReadonlySet<RecipientKey>,
-    log: Log,
-    signal: AbortSignal,
+    { log, signal }: CallContext,
   ): Promise<boolean> {
     if (value?.work.kind !== "send") return true;
     if (value.leaseUntil !== undefined && value.leaseUntil > clock.now()) return false;
@@ -59,7 +58,7 @@ export function createErase({ store, clock, installations, delivery }: ErasingOp
     // What is not there whole was promised to nobody: it is taken back, and theirs kept out for good, since a try with
     // the same key would write it.
     const id = key as NotificationId;
-    if (!value.work.isWritten && !(await delivery.readLive(id, owed, log, signal)).isWhole) {
+    if (!value.work.isWritten && !(await delivery.readLive(id, owed, { log, signal })).isWhole) {
       const isTakenBack = await delivery.takeBack({ id, etag, row: { ...value, work: value.work } }, signal);
       for (const { recipientKey } of owed.filter((one) => gone.has(one.recipientKey)))
         await store.eraseNotification(recipientKey, id, signal);
@@ -76,20 +75,22 @@ export function createErase({ store, clock, installations, delivery }: ErasingOp
     return (await store.putOutbox(key, { ...value, work }, etag, signal)) !== undefined;
   }
 
-  return async ({ recipientKeys, before }, log, signal) => {
+  return async ({ recipientKeys, before }, { log, signal }) => {
     const gone = new Set(recipientKeys);
     // The outbox first: what it still writes or pushes of theirs would come after us.
     const rows = (await store.listOutbox(signal)).filter(
       ({ value }) => value !== undefined && value.createdAt < before && mentions(value.work, gone),
     );
-    const taken = await mapBounded(rows, MAX_PARALLEL_WRITES, (row) => eraseFromRow(row, gone, log, signal));
+    const taken = await mapBounded(rows, MAX_PARALLEL_WRITES, (row) =>
+      eraseFromRow(row, gone, { log, signal }),
+    );
     // Payloads before devices: a hub that is away is no reason to keep them.
     const days = (await store.listDays(signal)).tables;
     const counts = await mapBounded(recipientKeys, MAX_PARALLEL_RECIPIENTS, (recipientKey) =>
       eraseNotifications(recipientKey, days, before, signal),
     );
     for (const recipientKey of recipientKeys)
-      await installations.removeAll(recipientKey, before, log, signal);
+      await installations.removeAll(recipientKey, before, { log, signal });
     const erased = counts.reduce((sum, count) => sum + count, 0);
     const isDone = !taken.includes(false);
     log.info("recipients_erased", { recipients: recipientKeys.length, notifications: erased, isDone });

@@ -109,7 +109,7 @@ export function isOpen({ kind }: PushOutcome): boolean {
 export function toRecipientStatus({ targets, isAccepted, hasFailed }: Owed): PushStatus {
   if (targets === undefined || targets.length > 0) return "pending";
   if (isAccepted) return "accepted";
-  return hasFailed ? "failed" : "no-devices";
+  return hasFailed ? "failed" : "noDevices";
 }
 
 /** Makes the calls, a few at a time, and answers what each came to. */

@@ -1,9 +1,10 @@
 // Idempotency keys (draft-ietf-httpapi-idempotency-key-header): one key, one request, one notification, however often
 // and wherever it is tried (P4). I/O through what is handed in.
+import type { CallContext } from "../base/context.ts";
 import type { Clock } from "../base/clock.ts";
 import type { ClaimKey } from "../crypto/keyring.ts";
 import type { NotificationId } from "../domain/id.ts";
-import { type Log, toCause } from "../base/log.ts";
+import { toCause } from "../base/log.ts";
 import type { PushStatus } from "../domain/notification.ts";
 import type { Failure } from "../problem.ts";
 import { LEASE_MS } from "../outbox/outbox.ts";
@@ -24,9 +25,9 @@ export interface HeldClaim {
   /** Somebody began before us and did not answer: what they wrote may stand. */
   readonly isResumed: boolean;
   /** Has every later try answered so. A failure is no failure of the call: a later try then finds the same out. */
-  readonly answer: (push: PushStatus, log: Log, signal: AbortSignal) => Promise<void>;
+  readonly answer: (push: PushStatus, context: CallContext) => Promise<void>;
   /** Lets the next try go on at once. */
-  readonly release: (log: Log, signal: AbortSignal) => Promise<void>;
+  readonly release: (context: CallContext) => Promise<void>;
 }
 
 /** `answered`: a replay of what an earlier try was answered. */
@@ -56,7 +57,7 @@ export type ClaimKeyFor = (
 export function createClaims({ store, clock }: ClaimsOptions): ClaimKeyFor {
   function hold(key: ClaimKey, claim: Claim, etag: string, isResumed: boolean): HeldClaim {
     const { leaseUntil: _, ...unleased } = claim;
-    const replace = async (next: Claim, log: Log, signal: AbortSignal) => {
+    const replace = async (next: Claim, { log, signal }: CallContext) => {
       try {
         // Where it has changed, our lease is over and somebody else goes on.
         await store.putClaim(key, next, etag, signal);
@@ -67,8 +68,8 @@ export function createClaims({ store, clock }: ClaimsOptions): ClaimKeyFor {
     return {
       draft: claim,
       isResumed,
-      answer: (push, log, signal) => replace({ ...unleased, push }, log, signal),
-      release: (log, signal) => replace(unleased, log, signal),
+      answer: (push, { log, signal }) => replace({ ...unleased, push }, { log, signal }),
+      release: ({ log, signal }) => replace(unleased, { log, signal }),
     };
   }
 

@@ -1,5 +1,6 @@
 // redeliverPushes: works through the outbox. Any number of passes may run at once: a row is claimed under its etag, for a
 // time that ends by itself. I/O through what is handed in.
+import type { CallContext } from "../base/context.ts";
 import type { Clock } from "../base/clock.ts";
 import { createDeadline, mapBounded } from "../base/deadline.ts";
 import { DEAD_KEPT_MS, type Delivery, HUB, type HeldSend } from "./delivery.ts";
@@ -94,7 +95,7 @@ export function createRedeliver(options: RedeliveryOptions): Redeliver {
       await sleep(waitMs, AbortSignal.any([stopping, signal])).catch(() => undefined);
       signal.throwIfAborted();
     }
-    await report(counts, log, signal);
+    await report(counts, { log, signal });
   };
 
   /** Does one row's work; a failure is that row's alone (R113). */
@@ -123,7 +124,7 @@ export function createRedeliver(options: RedeliveryOptions): Redeliver {
       const row = toRenewedRow(value, clock, ROW_LEASE_MS);
       const claimed = await store.putOutbox(key, row, etag, signal);
       if (claimed === undefined) return "postponed"; // somebody else's
-      return await work({ key, etag: claimed, row }, hub, rowLog, signal);
+      return await work({ key, etag: claimed, row }, hub, { log: rowLog, signal });
     } catch (error) {
       passSignal.throwIfAborted();
       // Its lease ends by itself; then it is tried again.
@@ -134,16 +135,14 @@ export function createRedeliver(options: RedeliveryOptions): Redeliver {
     }
   }
 
-  async function work(held: Held, hub: Gate, log: Log, signal: AbortSignal): Promise<"done" | "postponed"> {
+  async function work(held: Held, hub: Gate, { log, signal }: CallContext): Promise<"done" | "postponed"> {
     const { key, etag, row } = held;
     if (row.work.kind === "send")
-      return redeliver(
-        { id: key as NotificationId, etag, row: { ...row, work: row.work } },
-        hub,
+      return redeliver({ id: key as NotificationId, etag, row: { ...row, work: row.work } }, hub, {
         log,
         signal,
-      );
-    const isDone = await doTask(row, log, signal);
+      });
+    const isDone = await doTask(row, { log, signal });
     if (isDone) {
       await store.deleteOutbox(key, etag, signal);
       return "done";
@@ -168,24 +167,23 @@ export function createRedeliver(options: RedeliveryOptions): Redeliver {
     return "postponed";
   }
 
-  async function doTask({ work: task }: OutboxRow, log: Log, signal: AbortSignal): Promise<boolean> {
-    if (task.kind === "settle") return (await installations.settle(task, log, signal)).ok;
-    if (task.kind === "erase") return erase(task, log, signal);
+  async function doTask({ work: task }: OutboxRow, { log, signal }: CallContext): Promise<boolean> {
+    if (task.kind === "settle") return (await installations.settle(task, { log, signal })).ok;
+    if (task.kind === "erase") return erase(task, { log, signal });
     throw new Error("not a task");
   }
 
   async function redeliver(
     held: HeldSend,
     hub: Gate,
-    log: Log,
-    signal: AbortSignal,
+    { log, signal }: CallContext,
   ): Promise<"done" | "postponed"> {
     const { isWritten, owed, expiresAt, urgency, display } = held.row.work;
     if (expiresAt <= clock.latest()) {
-      await delivery.giveUp(held, "expired", log, signal);
+      await delivery.giveUp(held, "expired", { log, signal });
       return "done";
     }
-    const { live, isWhole } = await delivery.readLive(held.id, owed, log, signal);
+    const { live, isWhole } = await delivery.readLive(held.id, owed, { log, signal });
     if (!isWritten && !isWhole) {
       // Its maker failed half way, and promised nothing.
       if (!(await delivery.takeBack(held, signal))) return "postponed"; // it is somebody else's by now
@@ -194,23 +192,23 @@ export function createRedeliver(options: RedeliveryOptions): Redeliver {
     }
     // A push by tag goes to whom the hub takes for its owner: that has to be right first (P7).
     const settled = await mapBounded(live, MAX_PARALLEL_SETTLING, ({ recipientKey }) =>
-      installations.settleDevices(recipientKey, log, signal),
+      installations.settleDevices(recipientKey, { log, signal }),
     );
     if (settled.includes(false)) {
       hub.note({ kind: "transient", cause: "settling" });
       return postpone({ key: held.id, etag: held.etag, row: held.row }, signal);
     }
-    const recipients = await delivery.listDevices(live, log, signal);
+    const recipients = await delivery.listDevices(live, { log, signal });
     // Without its topic, which is not stored: a late repetition is not to replace what is newer.
     const message: PushMessage = { notificationId: held.id, expiresAt, urgency, display };
     // By the clock of leases: a process that slept has lost the row, whatever its timers say.
     if (held.row.leaseUntil === undefined || clock.now() >= held.row.leaseUntil) return "postponed";
     const pushing = createDeadline(PUSHES_TIMEOUT_MS);
     const attempt = await delivery
-      .attempt(recipients, message, log, AbortSignal.any([signal, pushing.signal]))
+      .attempt(recipients, message, { log, signal: AbortSignal.any([signal, pushing.signal]) })
       .finally(pushing.clear);
     for (const outcome of attempt.outcomes) hub.note(outcome);
-    const status = await delivery.conclude(held, attempt, log, signal);
+    const status = await delivery.conclude(held, attempt, { log, signal });
     log.info("redelivered", { push: status, attempts: held.row.attempts + 1 });
     return status === "pending" ? "postponed" : "done";
   }
@@ -224,8 +222,7 @@ export function createRedeliver(options: RedeliveryOptions): Redeliver {
   /** What the alerts go by (infra/modules/alerts.bicep). */
   async function report(
     counts: { readonly done: number; readonly postponed: number; readonly left: number },
-    log: Log,
-    signal: AbortSignal,
+    { log, signal }: CallContext,
   ): Promise<void> {
     const { open, oldestAt } = await store.countOutbox(signal);
     const oldestSeconds =

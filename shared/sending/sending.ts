@@ -1,7 +1,8 @@
 // sendSecure: a payload is stored for every recipient and its ID pushed; what cannot be pushed now is left to the outbox
 // (P3), and a call that is repeated with its key is one notification (P4). I/O through what is handed in.
+import type { CallContext } from "../base/context.ts";
 import type { Clock } from "../base/clock.ts";
-import type { Limits, Prompt } from "../config/config.ts";
+import type { Limits, AlertText } from "../config/config.ts";
 import type { Keyring, PurposeKeys, RecipientKey } from "../crypto/keyring.ts";
 import { both, createDeadline, mapBounded, withGrace } from "../base/deadline.ts";
 import type { Attempt, Delivery, HeldSend } from "./delivery.ts";
@@ -41,14 +42,14 @@ interface Sent extends Draft {
  * pushes are made, or will be; a failure promises nothing: what was written is taken back, or completed by a later try
  * with the same key.
  */
-export type Send = (command: SendCommand, log: Log, signal: AbortSignal) => Promise<Result<Sent, Failure>>;
+export type Send = (command: SendCommand, context: CallContext) => Promise<Result<Sent, Failure>>;
 
 export interface SendingOptions {
   readonly store: Store;
   readonly keyring: Keyring;
   readonly clock: Clock;
   readonly limits: Limits;
-  readonly prompt: Prompt;
+  readonly alertText: AlertText;
   readonly delivery: Delivery;
 }
 
@@ -68,7 +69,7 @@ const PUSHED_BY_MS = 6_000;
 /** One try at all pushes of a call (R115). */
 const PUSH_TIMEOUT_MS = 5_000;
 
-export function createSend({ store, keyring, clock, limits, prompt, delivery }: SendingOptions): Send {
+export function createSend({ store, keyring, clock, limits, alertText, delivery }: SendingOptions): Send {
   const claimKey = createClaims({ store, clock });
 
   function fault(request: SendRequest, payloadBytes: number, recipients: number): Failure | undefined {
@@ -88,7 +89,12 @@ export function createSend({ store, keyring, clock, limits, prompt, delivery }: 
 
   /** What makes two requests the same: what they parse to, and the payload's source text. */
   function toCanonical(userIds: readonly UserId[], request: SendRequest, payload: Secret<string>): string {
-    const { ttl = limits.defaultTtlSeconds, urgency, topic = "", display = prompt.defaultDisplay } = request;
+    const {
+      ttl = limits.defaultTtlSeconds,
+      urgency,
+      topic = "",
+      display = alertText.defaultDisplay,
+    } = request;
     return `${JSON.stringify([userIds.toSorted(), ttl, urgency, topic, display])}\0${payload.reveal()}`;
   }
 
@@ -197,7 +203,7 @@ export function createSend({ store, keyring, clock, limits, prompt, delivery }: 
     } catch (error) {
       log.warn("lease_not_ended", { cause: toCause(error) });
     }
-    await claim.release(log, signal);
+    await claim.release({ log, signal });
   }
 
   /** From here on the notification is promised: whatever fails is left to the outbox. */
@@ -208,8 +214,7 @@ export function createSend({ store, keyring, clock, limits, prompt, delivery }: 
     claim: HeldClaim | undefined,
     purposes: PurposeKeys,
     startedMs: number,
-    log: Log,
-    signal: AbortSignal,
+    { log, signal }: CallContext,
   ): Promise<PushStatus> {
     const leftMs = Math.min(PUSH_TIMEOUT_MS, startedMs + PUSHED_BY_MS - clock.uncorrectedMs());
     if (leftMs <= 0) return "pending";
@@ -220,10 +225,10 @@ export function createSend({ store, keyring, clock, limits, prompt, delivery }: 
       // A payload of an earlier try may have been deleted meanwhile; one of this try, by nobody who does not know its ID.
       const live =
         claim?.isResumed === true
-          ? (await delivery.readLive(held.id, recipients, log, signal)).live
+          ? (await delivery.readLive(held.id, recipients, { log, signal })).live
           : recipients;
-      const attempt: Attempt = await delivery.attempt(live, message, log, until);
-      return await delivery.conclude(held, attempt, log, signal);
+      const attempt: Attempt = await delivery.attempt(live, message, { log, signal: until });
+      return await delivery.conclude(held, attempt, { log, signal });
     } catch (error) {
       log.warn("push_left_to_outbox", { cause: toCause(error) });
       return "pending";
@@ -237,8 +242,7 @@ export function createSend({ store, keyring, clock, limits, prompt, delivery }: 
     claim: HeldClaim | undefined,
     purposes: PurposeKeys,
     startedMs: number,
-    log: Log,
-    signal: AbortSignal,
+    { log, signal }: CallContext,
   ): Promise<Result<Sent, Failure>> {
     const { draft } = sending;
     let held: HeldSend | undefined;
@@ -247,11 +251,11 @@ export function createSend({ store, keyring, clock, limits, prompt, delivery }: 
       if (claim?.isResumed === true) {
         const resumed = await resume(sending, signal);
         if (!resumed.ok) {
-          await claim.release(log, signal);
+          await claim.release({ log, signal });
           return resumed;
         }
         if (typeof resumed.value === "string") {
-          await claim.answer(resumed.value, log, signal);
+          await claim.answer(resumed.value, { log, signal });
           return ok({ ...draft, push: resumed.value });
         }
         held = resumed.value;
@@ -259,7 +263,7 @@ export function createSend({ store, keyring, clock, limits, prompt, delivery }: 
       // Written, and its answer lost, and taken by somebody else since.
       if (held === undefined) throw new StoreUnavailableError("the outbox row is somebody else's");
       const { work, leaseUntil } = held.row;
-      const listed = delivery.listDevices(work.owed, log, signal).catch((error: unknown) => {
+      const listed = delivery.listDevices(work.owed, { log, signal }).catch((error: unknown) => {
         log.warn("devices_not_listed", { cause: toCause(error) });
         return undefined; // redelivery lists them
       });
@@ -278,12 +282,12 @@ export function createSend({ store, keyring, clock, limits, prompt, delivery }: 
     const status =
       recipients === undefined
         ? "pending"
-        : await push(sending, recipients, held, claim, purposes, startedMs, log, signal);
-    await claim?.answer(status, log, signal);
+        : await push(sending, recipients, held, claim, purposes, startedMs, { log, signal });
+    await claim?.answer(status, { log, signal });
     return ok({ ...draft, push: status });
   }
 
-  return async ({ request, payload, idempotency }, log, signal) => {
+  return async ({ request, payload, idempotency }, { log, signal }) => {
     const startedMs = clock.uncorrectedMs();
     const userIds = [...new Set(request.to)]; // duplicates count once
     const failure = fault(request, Buffer.byteLength(payload.reveal(), "utf8"), userIds.length);
@@ -312,12 +316,15 @@ export function createSend({ store, keyring, clock, limits, prompt, delivery }: 
     const sending: Sending = {
       draft: claim?.draft ?? fresh,
       recipients: userIds.map((userId) => purposes.toRecipientKey(userId)),
-      display: request.display ?? prompt.defaultDisplay,
+      display: request.display ?? alertText.defaultDisplay,
       request,
       payload,
     };
     const notificationLog = log.with({ notificationId: sending.draft.id });
-    const sent = await run(sending, claim, purposes, startedMs, notificationLog, signal);
+    const sent = await run(sending, claim, purposes, startedMs, {
+      log: notificationLog,
+      signal,
+    });
     if (sent.ok) notificationLog.info("sent", { recipients: userIds.length, push: sent.value.push });
     return sent;
   };

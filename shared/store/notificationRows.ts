@@ -186,7 +186,7 @@ function toMarks({ values }: StoredRow, recipientKey: RecipientKey, id: Notifica
     ...timeOf("expiresAt"),
     ...timeOf("fetchedAt"),
     ...timeOf("readAt"),
-    ...(push === "failed" || push === "no-devices" ? { push } : {}),
+    ...(push === "failed" || push === "noDevices" ? { push } : {}),
   };
 }
 

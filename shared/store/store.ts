@@ -15,7 +15,7 @@ export interface NotificationRow {
 }
 
 /** How a recipient's push ended, where it was not simply accepted. */
-type PushMark = "failed" | "no-devices";
+type PushMark = "failed" | "noDevices";
 
 /**
  * Why only a tombstone is left: the user deleted it (it keeps the marks); the recipient was erased (it keeps nothing);

@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { inspect } from "node:util";
 import { describe, expect, test } from "vitest";
 import { createClock } from "../../shared/base/clock.ts";
-import { isLoopback, parseConfig, toFaultText } from "../../shared/config/config.ts";
+import { isLoopback, parseConfig, toConfigErrorText } from "../../shared/config/config.ts";
 import type { Environment } from "../../shared/config/settingsReader.ts";
 import { createHubSender } from "../../shared/push/hub.ts";
 import { Secret } from "../../shared/base/secret.ts";
@@ -24,7 +24,7 @@ const required = {
 
 function parse(env: Environment) {
   const parsed = parseConfig({ ...required, ...env });
-  if (!parsed.ok) throw new Error(toFaultText(parsed.error));
+  if (!parsed.ok) throw new Error(toConfigErrorText(parsed.error));
   return parsed.value;
 }
 
@@ -54,7 +54,7 @@ describe("defaults", () => {
         maxInstallations: 50,
         installationTtlDays: 90,
       },
-      prompt: { defaultDisplay: "alert" },
+      alertText: { defaultDisplay: "alert" },
       allowLoopback: false,
     });
     for (const absent of ["scopeClaim", "userClaim"]) expect(config.tokens).not.toHaveProperty(absent);
@@ -132,7 +132,7 @@ describe("what is set is taken", () => {
         maxInstallations: 1,
         installationTtlDays: 3650,
       },
-      prompt: { defaultDisplay: "silent", title: { text: "x".repeat(200) }, body: { locKey: "BODY" } },
+      alertText: { defaultDisplay: "silent", title: { text: "x".repeat(200) }, body: { locKey: "BODY" } },
     });
   });
 
@@ -194,7 +194,7 @@ describe("R154: what is missing stops the start", () => {
   test("all of it is told at once, one line each", () => {
     const parsed = parseConfig({});
     expect(parsed.ok).toBe(false);
-    const text = parsed.ok ? "" : toFaultText(parsed.error);
+    const text = parsed.ok ? "" : toConfigErrorText(parsed.error);
     expect(text.split("\n")).toHaveLength(1 + Object.keys(required).length);
     for (const line of text.split("\n").slice(1)) expect(line).toMatch(/^ {2}[A-Z_]+: is missing/);
   });
@@ -307,7 +307,7 @@ describe("R154: what is unsafe or malformed stops the start, and no fault tells 
     const parsed = parseConfig({ ...required, [name]: value });
     if (parsed.ok) throw new Error("it was taken");
     expect(parsed.error.map((fault) => fault.setting)).toEqual([name]);
-    for (const text of [toFaultText(parsed.error), inspect(parsed, { depth: 9, showHidden: true })])
+    for (const text of [toConfigErrorText(parsed.error), inspect(parsed, { depth: 9, showHidden: true })])
       expect(text.toLowerCase()).not.toContain(marker.toLowerCase());
   });
 
@@ -325,7 +325,7 @@ describe("R154: what is unsafe or malformed stops the start, and no fault tells 
       const parsed = parseConfig({ ...env, ALLOW_LOOPBACK: allow });
       if (parsed.ok) throw new Error("it was taken");
       expect(parsed.error.map((fault) => fault.setting)).toEqual(["STORAGE_TABLE_ENDPOINT"]);
-      expect(toFaultText(parsed.error)).not.toContain(marker);
+      expect(toConfigErrorText(parsed.error)).not.toContain(marker);
     }
   });
 
@@ -355,8 +355,8 @@ describe("R154: what is unsafe or malformed stops the start, and no fault tells 
     const parsed = parseConfig({ ...required, [name]: value });
     if (parsed.ok) throw new Error("it was taken");
     expect(parsed.error.map((fault) => fault.setting)).toEqual([name]);
-    expect(toFaultText(parsed.error)).toContain("Key Vault");
-    expect(toFaultText(parsed.error)).not.toContain(marker);
+    expect(toConfigErrorText(parsed.error)).toContain("Key Vault");
+    expect(toConfigErrorText(parsed.error)).not.toContain(marker);
   });
 });
 
@@ -426,12 +426,12 @@ describe("R138: plain http to this machine", () => {
 });
 
 describe("the hub's connection string", () => {
-  const prompt = { defaultDisplay: "alert", title: { text: "t" }, body: { text: "b" } } as const;
+  const alertText = { defaultDisplay: "alert", title: { text: "t" }, body: { text: "b" } } as const;
   const create = (connectionString: string, allowLoopback = false) =>
     createHubSender({
       connectionString: new Secret(connectionString),
       hubName: "hub",
-      prompt,
+      alertText,
       allowLoopback,
       clock: createClock(silentLog),
     });

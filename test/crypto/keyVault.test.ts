@@ -174,7 +174,7 @@ test("the deployed bundle works with a vault and managed identity, and is a 503 
   };
   const api = await createApi("through the local host", { settings });
   try {
-    const sent = await api.send({ to: "alice", payload: "through the vault" });
+    const sent = await api.send({ to: ["alice"], payload: "through the vault" });
     expect(sent.status, `${sent.text}\n${api.lines.join("\n")}`).toBe(201);
     const path = `/api/notifications/${String(sent.json()["id"])}`;
     expect((await api.as("alice", "GET", path)).json()["payload"]).toBe("through the vault");

@@ -16,7 +16,7 @@ describe.each(WAYS)("%s", (way) => {
   /** The push channels that a notification for this user went to. */
   async function reached(user: string): Promise<readonly unknown[]> {
     const before = api.hub.deliveries.length;
-    const sent = await api.send({ to: user, payload: 1 });
+    const sent = await api.send({ to: [user], payload: 1 });
     expect(sent.status, sent.text).toBe(201);
     return api.hub.deliveries.slice(before).map(({ pushChannel }) => pushChannel);
   }
@@ -143,8 +143,8 @@ test("an installation that was not renewed in time gets nothing any more", async
   try {
     await api.as("liv", "PUT", "/api/installations/phone", { platform: "fcmv1", pushChannel: "liv-1" });
     api.advance(86_401);
-    const sent = await api.send({ to: "liv", payload: 1 });
-    expect(sent.json()["push"]).toBe("no-devices");
+    const sent = await api.send({ to: ["liv"], payload: 1 });
+    expect(sent.json()["push"]).toBe("noDevices");
     expect(api.hub.deliveries).toEqual([]);
   } finally {
     await api.close();

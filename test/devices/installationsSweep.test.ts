@@ -147,11 +147,11 @@ async function run(world: World, { user, channel }: Step, gate: Gate = () => "pa
   const userId = UserId.parse(user);
   try {
     if (channel === undefined) {
-      await instance.remove(userId, phone, silentLog, never);
+      await instance.remove(userId, phone, { log: silentLog, signal: never });
       return "ok";
     }
     const request = { platform: "fcmv1", pushChannel: channel } as const;
-    const result = await instance.register(userId, phone, request, silentLog, never);
+    const result = await instance.register(userId, phone, request, { log: silentLog, signal: never });
     return result.ok ? "ok" : result.error.reason;
   } catch (error) {
     return error instanceof StoreUnavailableError ? "store_unavailable" : String(error);
@@ -162,7 +162,10 @@ async function run(world: World, { user, channel }: Step, gate: Gate = () => "pa
 async function redeliver(world: World): Promise<void> {
   for (const [key, { value, etag }] of [...world.outbox].toReversed()) {
     if (value.work.kind !== "settle") throw new Error("not a task of installations");
-    const settled = await createInstance(world, () => "passes").settle(value.work, silentLog, never);
+    const settled = await createInstance(world, () => "passes").settle(value.work, {
+      log: silentLog,
+      signal: never,
+    });
     if (settled.ok && world.outbox.get(key)?.etag === etag) world.outbox.delete(key);
   }
 }

@@ -31,7 +31,7 @@ const remove = (user: string, installationId: string) => api.as(user, "DELETE", 
 async function reached(user: string, when: "at once" | "later" = "at once"): Promise<readonly string[]> {
   const before = api.hub.deliveries.length;
   if (when === "later") api.advance(121);
-  const sent = await api.send({ to: user, payload: 1 });
+  const sent = await api.send({ to: [user], payload: 1 });
   if (when === "later") api.advance(-121);
   expect(sent.status, sent.text).toBe(201);
   return api.hub.deliveries
@@ -147,7 +147,7 @@ describe("a hub that fails once, and nobody tries again: redelivery", () => {
     api.hub.fail({ on: "installation", answer: { status: 401 } });
     expect((await remove(user, "phone")).status).toBe(204);
     expect(channelsInHub(user + a1)).toEqual([user + a1]);
-    expect((await api.send({ to: user, payload: 1 })).json()["push"]).toBe("no-devices");
+    expect((await api.send({ to: [user], payload: 1 })).json()["push"]).toBe("noDevices");
     await redeliver();
     expect(channelsInHub(user + a1)).toEqual([]);
   });
@@ -212,7 +212,7 @@ test("a removal that failed half way, and a newer owner: no row is left that say
   expect((await remove(former, "phone")).status).toBe(204);
   expect((await register(newer, "phone", former + a1)).status).toBe(201);
   const sent = await api.send({ to: former, payload: 1 });
-  expect(sent.json()["push"]).toBe("no-devices");
+  expect(sent.json()["push"]).toBe("noDevices");
   expect(await reached(newer, "later")).toEqual([former + a1]);
 });
 

@@ -249,11 +249,11 @@ describe("an ID dated where no row can stand", () => {
     const clock = { ...standing, observe: () => undefined }; // Azurite lives in another time
     const { store, listTables } = createTestStore({ connectionString: proxy.connectionString, clock });
     const wrapper = createLocalKeyWrapper([new Secret<Uint8Array>(randomBytes(32))]);
-    const prompt = { defaultDisplay: "silent", title: { text: "t" }, body: { text: "b" } } as const;
+    const alertText = { defaultDisplay: "silent", title: { text: "t" }, body: { text: "b" } } as const;
     const hub = createHubSender({
       connectionString: new Secret("Endpoint=sb://hub.invalid/;SharedAccessKeyName=n;SharedAccessKey=k"),
       hubName: "hub",
-      prompt,
+      alertText,
       allowLoopback: false,
       clock,
     });
@@ -262,7 +262,7 @@ describe("an ID dated where no row can stand", () => {
       keyring: createKeyring({ rows: store, wrapper, clock }),
       hub,
       clock,
-      prompt,
+      alertText,
       sleep: () => Promise.resolve(),
       limits: {
         defaultTtlSeconds: 60,
@@ -275,7 +275,10 @@ describe("an ID dated where no row can stand", () => {
     const getOf = (days: number) => {
       const at = new Date(clock.now().getTime() + days * DAY_MS);
       const id = createNotificationId(clock.now(), at);
-      return service.get(id, UserId.parse("alice"), silentLog, new AbortController().signal);
+      return service.get(id, UserId.parse("alice"), {
+        log: silentLog,
+        signal: new AbortController().signal,
+      });
     };
     return { getOf, listTables, requests: proxy.requests };
   }

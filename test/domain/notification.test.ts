@@ -483,11 +483,11 @@ describe("R73: a subscription's keys", () => {
 });
 
 test.each<readonly [readonly PushStatus[], PushStatus]>([
-  [["accepted", "pending", "failed", "no-devices"], "pending"],
-  [["accepted", "failed", "no-devices"], "failed"],
-  [["no-devices", "accepted"], "accepted"],
-  [["no-devices", "no-devices"], "no-devices"],
-  [[], "no-devices"],
+  [["accepted", "pending", "failed", "noDevices"], "pending"],
+  [["accepted", "failed", "noDevices"], "failed"],
+  [["noDevices", "accepted"], "accepted"],
+  [["noDevices", "noDevices"], "noDevices"],
+  [[], "noDevices"],
 ])("over recipients with %j the push is %s", (statuses, status) => {
   expect(toPushStatus(statuses)).toBe(status);
   expect(toPushStatus(statuses.toReversed())).toBe(status);

@@ -14,7 +14,7 @@ import { startFunctionsHostProcess } from "../../local/functionsHost/process.ts"
 import { createIssuer, type Issuer } from "../../local/issuer.ts";
 import { root } from "../../scripts/root.ts";
 import { createClock } from "../../shared/base/clock.ts";
-import { parseConfig, toFaultText } from "../../shared/config/config.ts";
+import { parseConfig, toConfigErrorText } from "../../shared/config/config.ts";
 import { createLog } from "../../shared/base/log.ts";
 import { type Calls, createCalls, createSettings, fireTimer } from "./calls.ts";
 import { type Contract, createContract } from "./contract.ts";
@@ -81,7 +81,7 @@ export async function createApi(way: Way, options: ApiOptions = {}): Promise<Api
   const readMs = () => (options.standsStill === true ? startedMs : Date.now()) + time.aheadMs;
   const write = (line: string) => void lines.push(line);
   const config = parseConfig(settings);
-  if (!config.ok) throw new Error(toFaultText(config.error));
+  if (!config.ok) throw new Error(toConfigErrorText(config.error));
   const log = createLog((_level, line) => write(line));
   const clock = createClock(log, readMs);
   const observe = options.listensToStore === true ? clock.observe : () => undefined;

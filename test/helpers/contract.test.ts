@@ -92,7 +92,7 @@ describe("an answer that is not as the document says fails the test that got it"
     ["another media type", { headers: { "content-type": "text/plain" } }, "no media type text/plain"],
     ["no JSON", { text: "{" }, "not JSON"],
     ["a member that lacks", { answer: { ...sent, push: undefined } }, "required property 'push'"],
-    ["a member that is not documented", { answer: { ...sent, to: "alice" } }, "additional properties"],
+    ["a member that is not documented", { answer: { ...sent, to: ["alice"] } }, "additional properties"],
     ["a value that is not", { answer: { ...sent, push: "lost" } }, "/push must be equal to one of"],
     ["a time without milliseconds", { answer: { ...sent, createdAt: "2026-11-25T08:30:00Z" } }, "/createdAt"],
     ["a header that lacks", { headers: { location: undefined } }, "the header Location is missing"],

@@ -46,7 +46,7 @@ describe.each(WAYS)("%s", (way) => {
   afterAll(() => api.close());
 
   const sendTo = async (user: string, ttl = 3600) =>
-    idOf(await api.send({ to: user, payload: "secret", ttl }));
+    idOf(await api.send({ to: [user], payload: "secret", ttl }));
   const list = (user: string, query: Readonly<Record<string, string>> = {}) =>
     api.as(user, "GET", `${LIST}?${new URLSearchParams(query).toString()}`);
   const table = (id: NotificationId) =>
@@ -105,7 +105,7 @@ describe.each(WAYS)("%s", (way) => {
       const user = createUser();
       const sent: Answered[] = [];
       for (const ttl of [2_419_200, 60, 604_800, 86_400, 2_000_000, 3_600])
-        sent.push(await api.send({ to: user, payload: "secret", ttl }));
+        sent.push(await api.send({ to: [user], payload: "secret", ttl }));
       const answer = await list(user);
       expect(answer.text).not.toContain("secret");
       // Of one millisecond, any order is right.
@@ -479,7 +479,7 @@ describe.each(WAYS)("%s", (way) => {
     const { fetchedAt, readAt, push } = await findRow(id);
     expect(fetchedAt).toBeInstanceOf(Date);
     expect(readAt).toBeInstanceOf(Date);
-    expect(push).toBe("no-devices");
+    expect(push).toBe("noDevices");
     await api.as(user, "GET", pathOf(id));
     await api.as(user, "PUT", `${pathOf(id)}/read`);
     expect(await findRow(id)).toMatchObject({ fetchedAt, readAt });
@@ -490,7 +490,7 @@ describe.each(WAYS)("%s", (way) => {
 test("P5, R100: from expiresAt on, one is neither listed nor marked, to the millisecond", async () => {
   const api = await createApi("in process", { standsStill: true });
   try {
-    const id = idOf(await api.send({ to: "alice", payload: 1, ttl: 60 }));
+    const id = idOf(await api.send({ to: ["alice"], payload: 1, ttl: 60 }));
     api.advance(59.999);
     expect(idsIn(await api.as("alice", "GET", LIST))).toEqual([id]);
     expect((await api.as("alice", "PUT", `${pathOf(id)}/read`)).status).toBe(204);
@@ -506,7 +506,7 @@ test("P5, R100: from expiresAt on, one is neither listed nor marked, to the mill
 test("a cursor serves another instance, and one that was started again", async () => {
   const first = await createApi("in process");
   const settings = { TABLE_PREFIX: first.tablePrefix, ...first.keySettings };
-  for (let i = 0; i < 3; i++) await first.send({ to: "alice", payload: i });
+  for (let i = 0; i < 3; i++) await first.send({ to: ["alice"], payload: i });
   const ids = idsIn(await first.as("alice", "GET", LIST));
   const page = await first.as("alice", "GET", `${LIST}?limit=1`);
   await first.close();
@@ -552,7 +552,7 @@ test("a list reads about a thousand rows of a call, and goes on behind them wher
   const proxy = await createStoreProxy();
   const api = await createApi("in process", { storageConnectionString: proxy.connectionString });
   try {
-    const old = idOf(await api.send({ to: "alice", payload: 1, ttl: 3 * 86_400 }));
+    const old = idOf(await api.send({ to: ["alice"], payload: 1, ttl: 3 * 86_400 }));
     const { prefix, rawTable } = createTestStore({ prefix: api.tablePrefix });
     const [row] = await Array.fromAsync(rawTable(tableOf({ id: old })).listEntities());
     const now = Date.now();

@@ -18,7 +18,7 @@ describe.each(WAYS)("%s", (way) => {
     expect((await ask(idOf(sent), ["bob", "ann", "eve", "bob"])).json()).toEqual({
       id: idOf(sent),
       receipts: [
-        { to: "bob", push: "no-devices" },
+        { to: "bob", push: "noDevices" },
         { to: "ann", push: "accepted" },
         { to: "eve", push: "unknown" },
       ],
@@ -26,7 +26,7 @@ describe.each(WAYS)("%s", (way) => {
   });
 
   test("tells when it was fetched first", async () => {
-    const sent = await api.send({ to: "ann", payload: 1 });
+    const sent = await api.send({ to: ["ann"], payload: 1 });
     const startedMs = Date.now();
     await api.as("ann", "GET", `/api/notifications/${idOf(sent)}`);
     const receipts = (await ask(idOf(sent), "ann")).json()["receipts"] as readonly Record<string, string>[];
@@ -59,15 +59,15 @@ describe.each(WAYS)("%s", (way) => {
 
   test("GUIDs are one user in either case", async () => {
     const guid = "0F8FAD5B-D9CB-469F-A165-70867728950E";
-    const sent = await api.send({ to: guid, payload: 1 });
+    const sent = await api.send({ to: [guid], payload: 1 });
     expect((await ask(idOf(sent), guid)).json()["receipts"]).toEqual([
-      { to: guid.toLowerCase(), push: "no-devices" },
+      { to: guid.toLowerCase(), push: "noDevices" },
     ]);
   });
 
   test.each<[string, unknown]>([
-    ["no id", { to: "ann" }],
-    ["a number for an id", { id: 1, to: "ann" }],
+    ["no id", { to: ["ann"] }],
+    ["a number for an id", { id: 1, to: ["ann"] }],
     ["nobody", { id: "x", to: [] }],
     ["a hundred and one", { id: "x", to: Array.from({ length: 101 }, (_, i) => `u${i}`) }],
     ["an unknown member", { id: "x", to: "ann", all: true }],
@@ -77,8 +77,8 @@ describe.each(WAYS)("%s", (way) => {
   });
 
   test("is for senders alone: neither a device's token nor nothing opens it", async () => {
-    const body = { id: "x", to: "ann" };
+    const body = { id: "x", to: ["ann"] };
     expect((await api.as("ann", "POST", "/api/receipts", body)).status).toBe(401);
-    expect((await api.as("ann", "POST", "/api/recipients/erase", { to: "ann" })).status).toBe(401);
+    expect((await api.as("ann", "POST", "/api/recipients/erase", { to: ["ann"] })).status).toBe(401);
   });
 });

@@ -39,7 +39,7 @@ test("the phone goes on: it fetches whatever it is woken for, and shows a long p
     await fetch(`${stack.host.url}/api/notifications`, {
       method: "POST",
       headers: { "x-functions-key": stack.functionKey, "content-type": "application/json" },
-      body: JSON.stringify({ to: USER, payload: "x".repeat(5000) }),
+      body: JSON.stringify({ to: [USER], payload: "x".repeat(5000) }),
     });
     await expect.poll(() => said.length).toBe(2);
     expect(said[1]?.length).toBeLessThan(500);
@@ -84,7 +84,7 @@ test("what was stored is there after a restart, under keys and tokens of before"
       const sent = await fetch(`${second.host.url}/api/notifications`, {
         method: "POST",
         headers: { "x-functions-key": second.functionKey, "content-type": "application/json" },
-        body: JSON.stringify({ to: USER, payload: 1 }),
+        body: JSON.stringify({ to: [USER], payload: 1 }),
       });
       expect(await sent.json()).toMatchObject({ push: "accepted" });
       expect(second.hub.deliveries).toHaveLength(1);

@@ -64,7 +64,7 @@ describe("P3: a push that the hub did not take", () => {
   ] as const)("R110, R112: by %s is pending, and pushed later", async (_what, answer) => {
     await withDevices("ann", "fcmv1");
     api.hub.fail({ on: "send", answer });
-    const sent = await api.send({ to: "ann", payload: 1 });
+    const sent = await api.send({ to: ["ann"], payload: 1 });
     expect(sent.status, sent.text).toBe(202);
     expect(sent.headers.get("location")).toBe(pathOf(sent));
     expect(sent.json()["push"]).toBe("pending");
@@ -84,7 +84,7 @@ describe("P3: a push that the hub did not take", () => {
     async (answer) => {
       await withDevices("bea", "fcmv1");
       api.hub.fail({ on: "send", answer });
-      const sent = await api.send({ to: "bea", payload: 1 });
+      const sent = await api.send({ to: ["bea"], payload: 1 });
       expect(sent.status, sent.text).toBe(201);
       expect(sent.json()["push"]).toBe("failed");
       expect(await receiptOf(sent, "bea")).toBe("failed");
@@ -108,7 +108,7 @@ describe("P3: a push that the hub did not take", () => {
   test("R105, R111: is not tried after its expiry: a dead row, a receipt, an error in the log", async () => {
     await withDevices("cal", "fcmv1");
     api.hub.fail({ on: "send", times: 50, answer: "reset" });
-    const sent = await api.send({ to: "cal", payload: 1, ttl: 60 });
+    const sent = await api.send({ to: ["cal"], payload: 1, ttl: 60 });
     expect(sent.status).toBe(202);
     api.advance(61);
     api.hub.clearFaults();
@@ -125,7 +125,7 @@ describe("P3: a push that the hub did not take", () => {
     // Platforms are pushed to in the order fcmv1, adm, xiaomi.
     api.hub.fail({ on: "send", answer: { delayMs: 0 } });
     api.hub.fail({ on: "send", answer: { status: 500 } });
-    const sent = await api.send({ to: "dan", payload: 1 });
+    const sent = await api.send({ to: ["dan"], payload: 1 });
     expect(sent.json()["push"]).toBe("pending");
     expect(told(idOf(sent))).toHaveLength(2);
     await redeliver();
@@ -146,7 +146,7 @@ describe("P3: a push that the hub did not take", () => {
     const failed = before.filter((push) => push === "failed").length;
     expect([5, 20]).toContain(failed);
     expect(before.filter((push) => push === "pending").length).toBe(25 - failed);
-    expect(before.slice(-2)).toEqual(["no-devices", "unknown"]);
+    expect(before.slice(-2)).toEqual(["noDevices", "unknown"]);
     await redeliver();
     expect(told(idOf(sent))).toHaveLength(25 - failed);
     const after = await receiptsOf(sent, users);
@@ -157,7 +157,7 @@ describe("P3: a push that the hub did not take", () => {
   test("is repeated without its topic, which could replace what is newer", async () => {
     await withDevices("fay", "fcmv1");
     api.hub.fail({ on: "send", answer: "reset" });
-    const sent = await api.send({ to: "fay", payload: 1, topic: "balance", ttl: 3600 });
+    const sent = await api.send({ to: ["fay"], payload: 1, topic: "balance", ttl: 3600 });
     const first = JSON.parse(String(api.hub.requests.at(-1)?.body)) as { message: { android: object } };
     expect(first.message.android).toHaveProperty("collapse_key");
     await redeliver();
@@ -173,7 +173,7 @@ describe("P3: a push that the hub did not take", () => {
     await api.as("gus", "PUT", "/api/installations/new", { platform: "fcmv1", pushChannel: "gus-new" });
     // The direct push comes first, then the tag's.
     api.hub.fail({ on: "send", answer: "reset" });
-    const sent = await api.send({ to: "gus", payload: 1 });
+    const sent = await api.send({ to: ["gus"], payload: 1 });
     expect(sent.json()["push"]).toBe("pending");
     api.advance(300);
     await redeliver();
@@ -190,9 +190,9 @@ describe("Retry-After", () => {
     await withDevices("hal", "fcmv1");
     await withDevices("ida", "fcmv1");
     api.hub.fail({ on: "send", answer: { status: 500 } });
-    const first = await api.send({ to: "hal", payload: 1 });
+    const first = await api.send({ to: ["hal"], payload: 1 });
     api.hub.fail({ on: "send", answer: { status: 429, headers: { "retry-after": value() } } });
-    const second = await api.send({ to: "ida", payload: 1 });
+    const second = await api.send({ to: ["ida"], payload: 1 });
     expect([first.status, second.status]).toEqual([202, 202]);
     const before = api.hub.requests.length;
     await redeliver(); // lingers for 50 s, and asks nothing
@@ -205,7 +205,7 @@ describe("Retry-After", () => {
   test("R111: that is absurd is capped at an hour", async () => {
     await withDevices("jan", "fcmv1");
     api.hub.fail({ on: "send", answer: { status: 429, headers: { "retry-after": "99999999" } } });
-    const sent = await api.send({ to: "jan", payload: 1 });
+    const sent = await api.send({ to: ["jan"], payload: 1 });
     api.advance(3600 + 61);
     await redeliver();
     expect(told(idOf(sent))).toEqual(["jan-fcmv1"]);
@@ -214,14 +214,14 @@ describe("Retry-After", () => {
   test("is no reason for sendSecure not to try", async () => {
     await withDevices("kim", "fcmv1");
     api.hub.fail({ on: "send", answer: { status: 429, headers: { "retry-after": "600" } } });
-    await api.send({ to: "kim", payload: 1 });
-    expect((await api.send({ to: "kim", payload: 2 })).status).toBe(201);
+    await api.send({ to: ["kim"], payload: 1 });
+    expect((await api.send({ to: ["kim"], payload: 2 })).status).toBe(201);
   });
 
   test("a pass stops at the first 429: the others are not tried", async () => {
     await withDevices("leo", "fcmv1");
     api.hub.fail({ on: "send", times: 20, answer: { status: 500 } });
-    for (let i = 0; i < 20; i++) expect((await api.send({ to: "leo", payload: i })).status).toBe(202);
+    for (let i = 0; i < 20; i++) expect((await api.send({ to: ["leo"], payload: i })).status).toBe(202);
     api.hub.clearFaults();
     api.hub.fail({ on: "send", times: 20, answer: { status: 429, headers: { "retry-after": "300" } } });
     const before = api.hub.requests.length;
@@ -240,7 +240,7 @@ describe("Retry-After", () => {
 test("R113: a row that cannot be read stops no other, and is told in the log", async () => {
   await withDevices("max", "fcmv1");
   api.hub.fail({ on: "send", times: 3, answer: { status: 500 } });
-  const sent = [1, 2, 3].map((payload) => api.send({ to: "max", payload }));
+  const sent = [1, 2, 3].map((payload) => api.send({ to: ["max"], payload }));
   const ids = (await Promise.all(sent)).map(idOf);
   const first = (await rows()).find(({ rowKey }) => rowKey === ids[0]);
   await outbox().updateEntity(
@@ -260,7 +260,7 @@ test("R114: 200 rows that are due, and two redeliverers at once: each is pushed 
   api.hub.fail({ on: "send", times: 200, answer: { status: 500 } });
   const ids: string[] = [];
   for (let i = 0; i < 200; i += 20) {
-    const sent = await Promise.all(Array.from({ length: 20 }, () => api.send({ to: "ned", payload: 1 })));
+    const sent = await Promise.all(Array.from({ length: 20 }, () => api.send({ to: ["ned"], payload: 1 })));
     ids.push(...sent.map(idOf));
   }
   const other = await createApi("in process", { beside: api });
@@ -276,7 +276,7 @@ test("R114: 200 rows that are due, and two redeliverers at once: each is pushed 
 
 test("R108: without faults each device is pushed to once, and the outbox is empty", async () => {
   await withDevices("oda", "fcmv1", "adm");
-  const sent = await Promise.all(Array.from({ length: 50 }, () => api.send({ to: "oda", payload: 1 })));
+  const sent = await Promise.all(Array.from({ length: 50 }, () => api.send({ to: ["oda"], payload: 1 })));
   for (const one of sent) expect(told(idOf(one))).toEqual(["oda-adm", "oda-fcmv1"]);
   expect(await rows()).toEqual([]);
 });

@@ -39,7 +39,7 @@ async function withDevice(user: string, platform?: PlatformName): Promise<void> 
 /** The outbox row of a send that the hub did not take, to be copied. */
 async function pendingRow(user: string) {
   api.hub.fail({ on: "send", answer: { status: 500 } });
-  const sent = await api.send({ to: user, payload: 1 });
+  const sent = await api.send({ to: [user], payload: 1 });
   const rows = await Array.fromAsync(table("outbox").listEntities());
   const { etag: _, timestamp: __, ...row } = rows.find(({ rowKey }) => rowKey === idOf(sent)) ?? {};
   return { id: idOf(sent), row };
@@ -67,13 +67,13 @@ describe("P3: a process that slept past its lease", () => {
       if (method === "POST" && path.includes("notifications20") && writes++ === 0) await hold();
       return undefined;
     };
-    const first = api.send({ to: "ann", payload: 1 }, key);
+    const first = api.send({ to: ["ann"], payload: 1 }, key);
     await isHeld;
     api.advance(16);
     await redeliver(); // takes it back
     release();
     expect((await first).status).toBe(503);
-    const second = await api.send({ to: "ann", payload: 1 }, key);
+    const second = await api.send({ to: ["ann"], payload: 1 }, key);
     expect(second.status, second.text).toBe(201);
     expect(told(idOf(second))).toEqual(["ann-"]);
     expect((await get("ann", idOf(second))).status).toBe(200);
@@ -111,7 +111,7 @@ describe("a hub that is away", () => {
   test("P7: while a channel changes hands: what its former owner is owed directly goes to nobody", async () => {
     await register("ann", "C");
     api.hub.fail({ on: "send", answer: "reset" });
-    const sent = await api.send({ to: "ann", payload: 1 });
+    const sent = await api.send({ to: ["ann"], payload: 1 });
     api.hub.fail({ on: "installation", times: 100, answer: { status: 503 } });
     expect([sent.status, (await register("bob", "C")).status]).toEqual([202, 202]);
     for (let pass = 0; pass < 3; pass++) {
@@ -130,7 +130,7 @@ describe("a hub that is away", () => {
     api.hub.fail({ on: "installation", times: 100, answer: { status: 503 } });
     expect((await register("ann", "C")).status).toBe(202);
     api.advance(121);
-    const sent = await api.send({ to: "ann", payload: 1 });
+    const sent = await api.send({ to: ["ann"], payload: 1 });
     api.hub.clearFaults();
     for (let pass = 0; pass < 3; pass++) {
       api.advance(60);
@@ -154,7 +154,7 @@ describe("a hub that is away", () => {
     await register("ann", "ann-a", "adm");
     api.advance(121);
     api.hub.fail({ on: "send", times: 2, answer: { status: 500 } });
-    const sent = await api.send({ to: "ann", payload: 1 });
+    const sent = await api.send({ to: ["ann"], payload: 1 });
     // Whichever of the two comes second hangs, in this pass.
     api.hub.fail({ on: "send", answer: { delayMs: 0 } });
     api.hub.fail({ on: "send", answer: "hang" });
@@ -180,7 +180,7 @@ test("of what was not promised to anyone nothing is pushed, also where one of it
   expect((await api.send({ to: ["ann", "bob"], payload: 1 }, key)).status).toBe(503);
   proxy.decide = () => undefined;
   api.advance(1);
-  await api.post("/api/recipients/erase", { to: "bob" });
+  await api.post("/api/recipients/erase", { to: ["bob"] });
   for (let pass = 0; pass < 2; pass++) {
     await redeliver();
     api.advance(60);

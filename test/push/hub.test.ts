@@ -4,7 +4,7 @@ import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { createHubEmulator, type HubEmulator } from "../../packages/notification-hubs-emulator/emulator.ts";
 import { createClock } from "../../shared/base/clock.ts";
-import type { Prompt } from "../../shared/config/config.ts";
+import type { AlertText } from "../../shared/config/config.ts";
 import type { ChannelKey, RecipientKey } from "../../shared/crypto/keyring.ts";
 import { createNotificationId } from "../../shared/domain/id.ts";
 import { createLog } from "../../shared/base/log.ts";
@@ -18,7 +18,7 @@ const nowMs = Math.floor(Date.now() / 1000) * 1000;
 const expiresAt = new Date(nowMs + 3_600_500);
 const id = createNotificationId(new Date(nowMs), expiresAt);
 const message: PushMessage = { notificationId: id, expiresAt, urgency: "normal", display: "alert" };
-const prompt: Prompt = {
+const alertText: AlertText = {
   defaultDisplay: "alert",
   title: { text: "New notification" },
   body: { locKey: "OPEN_ME" },
@@ -43,7 +43,7 @@ function createSender(connectionString: string): HubSender {
   return createHubSender({
     connectionString: new Secret(connectionString),
     hubName: hub.hubName,
-    prompt,
+    alertText,
     allowLoopback: true,
     clock,
   });

@@ -24,7 +24,7 @@ function createInstance(options: Parameters<typeof createTestStore>[0] = {}) {
   const lines: string[] = [];
   const log = createLog((_level, line) => lines.push(line));
   const pass = createDropExpired({ store, keyring, clock });
-  return { ...base, keyring, lines, dropExpired: (signal = never) => pass(log, signal) };
+  return { ...base, keyring, lines, dropExpired: (signal = never) => pass({ log, signal }) };
 }
 
 type Instance = ReturnType<typeof createInstance>;

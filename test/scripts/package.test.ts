@@ -61,7 +61,7 @@ test("no path of the machine that made it is in it", async () => {
 
 test("from that folder alone it serves the story", async () => {
   await api.as("alice", "PUT", "/api/installations/phone", { platform: "fcmv1", pushChannel: "alice-1" });
-  const sent = await api.send({ to: "alice", payload: "packed" });
+  const sent = await api.send({ to: ["alice"], payload: "packed" });
   expect(sent.json()["push"]).toBe("accepted");
   const path = `/api/notifications/${String(sent.json()["id"])}`;
   expect((await api.as("alice", "GET", path)).json()["payload"]).toBe("packed");

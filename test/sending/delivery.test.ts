@@ -49,8 +49,8 @@ function createWorld(
   };
   const installations = createInstallations({ store, keyring, hub, clock, limits });
   const delivery = createDelivery({ store, hub, clock, installations });
-  const prompt = { defaultDisplay: "alert", title: { text: "t" }, body: { text: "b" } } as const;
-  const send = createSend({ store, keyring, clock, limits, prompt, delivery });
+  const alertText = { defaultDisplay: "alert", title: { text: "t" }, body: { text: "b" } } as const;
+  const send = createSend({ store, keyring, clock, limits, alertText, delivery });
   return {
     calls,
     rawTable,
@@ -59,12 +59,11 @@ function createWorld(
         ann,
         InstallationId.parse(name),
         { platform: "fcmv1", pushChannel },
-        silentLog,
-        never,
+        { log: silentLog, signal: never },
       ),
     send: async (): Promise<PushStatus> => {
-      const request = SendRequest.parse({ to: "ann", payload: 1 });
-      const sent = await send({ request, payload: new Secret("1") }, silentLog, never);
+      const request = SendRequest.parse({ to: ["ann"], payload: 1 });
+      const sent = await send({ request, payload: new Secret("1") }, { log: silentLog, signal: never });
       if (!sent.ok) throw new Error(sent.error.reason);
       return sent.value.push;
     },
@@ -89,7 +88,7 @@ describe("a device that its push service calls gone", () => {
   test("was all that there was: the push has no device", async () => {
     const world = createWorld(() => ({ kind: "gone" }));
     await world.register("only", "dead");
-    expect(await world.send()).toBe("no-devices");
+    expect(await world.send()).toBe("noDevices");
     expect(await world.listInstallations()).toEqual([]);
   });
 

@@ -46,7 +46,7 @@ test("leaves bare tombstones, no device anywhere, and others alone", async () =>
   await register("ann");
   await register("bob");
   const both = await api.send({ to: ["ann", "bob"], payload: "both" });
-  const fetched = await api.send({ to: "ann", payload: "fetched", ttl: 86_400 * 3 });
+  const fetched = await api.send({ to: ["ann"], payload: "fetched", ttl: 86_400 * 3 });
   await get("ann", fetched);
   expect((await listRows()).filter(({ table }) => table === "installations")).toHaveLength(2);
 
@@ -73,12 +73,12 @@ test("leaves bare tombstones, no device anywhere, and others alone", async () =>
 
 test("does not touch what is made after it was asked, and may be asked again", async () => {
   await register("ann");
-  const early = await api.send({ to: "ann", payload: "early" });
+  const early = await api.send({ to: ["ann"], payload: "early" });
   api.advance(1);
   await erase("ann");
   api.advance(1);
   await register("ann");
-  const late = await api.send({ to: "ann", payload: "late" });
+  const late = await api.send({ to: ["ann"], payload: "late" });
   await redeliver();
   expect([(await get("ann", early)).status, (await get("ann", late)).status]).toEqual([404, 200]);
   expect(api.hub.installations()).toHaveLength(1);
@@ -149,7 +149,7 @@ test("P3: leaves others what they were promised, also where no push was tried ye
 
 test("comes to its end once the hub and the store are back", async () => {
   await register("ann");
-  const sent = await api.send({ to: "ann", payload: 1 });
+  const sent = await api.send({ to: ["ann"], payload: 1 });
   await erase("ann");
   api.hub.fail({ on: "installation", times: 3, answer: { status: 500 } });
   let refused = 0;

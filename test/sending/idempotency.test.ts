@@ -25,7 +25,7 @@ afterAll(async () => {
 
 let keys = 0;
 const nextKey = () => `key-${keys++}`;
-const send = (key: string, body: unknown = { to: "ann", payload: 1 }, from: Api = api) =>
+const send = (key: string, body: unknown = { to: ["ann"], payload: 1 }, from: Api = api) =>
   from.send(body, { "idempotency-key": key });
 const idOf = (sent: Answered) => String(sent.json()["id"]);
 const told = (id: string) => api.hub.deliveries.filter(({ body }) => body.includes(id)).length;
@@ -91,14 +91,14 @@ test("recipients are a set: their order is nothing", async () => {
 });
 
 test.each<[string, unknown]>([
-  ["payload", { to: "ann", payload: 2 }],
-  ["payload's text, though of one value", { to: "ann", payload: [1] }],
-  ["recipient (R80)", { to: "bea", payload: 1 }],
+  ["payload", { to: ["ann"], payload: 2 }],
+  ["payload's text, though of one value", { to: ["ann"], payload: [1] }],
+  ["recipient (R80)", { to: ["bea"], payload: 1 }],
   ["recipients, one more", { to: ["ann", "bea"], payload: 1 }],
-  ["lifetime", { to: "ann", payload: 1, ttl: 60 }],
-  ["urgency", { to: "ann", payload: 1, urgency: "high" }],
-  ["topic", { to: "ann", payload: 1, topic: "t" }],
-  ["display", { to: "ann", payload: 1, display: "silent" }],
+  ["lifetime", { to: ["ann"], payload: 1, ttl: 60 }],
+  ["urgency", { to: ["ann"], payload: 1, urgency: "high" }],
+  ["topic", { to: ["ann"], payload: 1, topic: "t" }],
+  ["display", { to: ["ann"], payload: 1, display: "silent" }],
 ])("R79: the same key with another %s is a 422, and nothing is stored or pushed", async (_what, body) => {
   const key = nextKey();
   const first = await send(key);
@@ -335,7 +335,7 @@ test("R86: a key is remembered for a day, and then forgotten by the hourly drop"
 test("R87: the row of a key holds nothing of the request, in any encoding", async () => {
   const [key, marker] = [nextKey(), `marker-${"payload".repeat(3)}`];
   const before = proxy.requests.length;
-  await send(key, { to: "secret-user", payload: marker, topic: "secret-topic" });
+  await send(key, { to: ["secret-user"], payload: marker, topic: "secret-topic" });
   const written = proxy.requests
     .slice(before)
     .filter(({ path }) => path.includes("idempotency") || path.includes("outbox"))
@@ -347,11 +347,14 @@ test("R87: the row of a key holds nothing of the request, in any encoding", asyn
 });
 
 test("R88: without a key each call is a notification; where a key is required, that is a 400", async () => {
-  const [one, two] = [await api.send({ to: "ann", payload: 1 }), await api.send({ to: "ann", payload: 1 })];
+  const [one, two] = [
+    await api.send({ to: ["ann"], payload: 1 }),
+    await api.send({ to: ["ann"], payload: 1 }),
+  ];
   expect(idOf(one)).not.toBe(idOf(two));
   const strict = await createApi("in process", { settings: { REQUIRE_IDEMPOTENCY_KEY: "true" } });
   try {
-    const refused = await strict.send({ to: "ann", payload: 1 });
+    const refused = await strict.send({ to: ["ann"], payload: 1 });
     expect([refused.status, refused.json()["reason"]]).toEqual([400, "idempotency_key_missing"]);
     expect((await send(nextKey(), undefined, strict)).status).toBe(201);
   } finally {

@@ -214,10 +214,10 @@ describe("marks", () => {
     const row = createNotification({ sealed: randomBytes(100 * KIB) });
     await shared.store.insertNotification(row, "again", never);
     expect(await shared.store.readMarks(createRecipientKey(), row.id, never)).toBeUndefined();
-    await shared.store.markPush(row.recipientKey, row.id, "no-devices", never);
+    await shared.store.markPush(row.recipientKey, row.id, "noDevices", never);
     const { recipientKey, id, createdAt, expiresAt } = row;
     const { value, etag } = await readMarks(shared, row);
-    expect(value).toEqual({ recipientKey, id, createdAt, expiresAt, push: "no-devices" });
+    expect(value).toEqual({ recipientKey, id, createdAt, expiresAt, push: "noDevices" });
     expect(etag).toBe((await readBack(shared, row)).etag);
   });
 
@@ -228,7 +228,7 @@ describe("marks", () => {
         await shared.store.insertNotification(row, "again", never);
         const unread = await readBack(shared, row);
         const at = new Date("2026-05-01T12:00:00.000Z");
-        const push = i % 2 === 0 ? "failed" : "no-devices";
+        const push = i % 2 === 0 ? "failed" : "noDevices";
         await Promise.all([
           shared.store.markFetched(unread, at, never),
           shared.store.markPush(row.recipientKey, row.id, push, never),

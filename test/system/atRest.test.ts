@@ -35,7 +35,7 @@ test("P6: sealed at rest: no file and no row holds payload, user, push channel o
       const device = { platform: "fcmv1", pushChannel: markers.channel };
       expect((await api.as(markers.user, "PUT", "/api/installations/phone", device)).status).toBe(201);
       const payload = { text: markers.payload, list: [markers.payload] };
-      const sent = await api.send({ to: markers.user, payload, topic: markers.topic });
+      const sent = await api.send({ to: [markers.user], payload, topic: markers.topic });
       expect(sent.json()["push"]).toBe("accepted");
       const got = await api.as(markers.user, "GET", `/api/notifications/${String(sent.json()["id"])}`);
       expect(got.json()["payload"]).toEqual(payload);
@@ -83,9 +83,9 @@ test("P6: sealed at rest: no file and no row holds payload, user, push channel o
 test("P6, R98: a row that is moved to another user, ID or expiry, cut or altered is not served", async () => {
   const api = await createApi("in process");
   try {
-    const alices = (await api.send({ to: "alice", payload: "alice's own" })).json();
-    const bobs = (await api.send({ to: "bob", payload: "bob's own" })).json();
-    const seconds = (await api.send({ to: "alice", payload: "alice's second" })).json();
+    const alices = (await api.send({ to: ["alice"], payload: "alice's own" })).json();
+    const bobs = (await api.send({ to: ["bob"], payload: "bob's own" })).json();
+    const seconds = (await api.send({ to: ["alice"], payload: "alice's second" })).json();
     const table = tableOf(api, expiryTable(alices["expiresAt"]));
     const rows = await listRows(table);
     const rowOf = (id: unknown) => {
@@ -133,7 +133,7 @@ test("P6, R98: a row that is moved to another user, ID or expiry, cut or altered
 test("P5: gone is gone: after its day and dropExpired, table and key are gone, and a restored row does not open", async () => {
   const api = await createApi("in process");
   try {
-    const sent = (await api.send({ to: "alice", payload: "short-lived", ttl: 3600 })).json();
+    const sent = (await api.send({ to: ["alice"], payload: "short-lived", ttl: 3600 })).json();
     const path = `/api/notifications/${String(sent["id"])}`;
     const table = tableOf(api, expiryTable(sent["expiresAt"]));
     const [copy] = await listRows(table);

@@ -13,7 +13,7 @@ let app: CrashHarness;
 beforeAll(async () => {
   app = await createCrashHarness();
   await app.start();
-  await app.send({ to: "warm", payload: 1 }, { "idempotency-key": "warm" }); // makes tables and keys
+  await app.send({ to: ["warm"], payload: 1 }, { "idempotency-key": "warm" }); // makes tables and keys
 });
 afterAll(() => app.close());
 
@@ -90,7 +90,7 @@ test("R152: on SIGTERM the running calls end with their answers, and nothing tha
     await go.promise;
     return n % 2 === 0 ? { kind: "reset" } : undefined;
   };
-  const sending = users.map((user) => app.send({ to: user, payload: user }));
+  const sending = users.map((user) => app.send({ to: [user], payload: user }));
   await underWay.promise;
   const terminated = app.terminate();
   go.resolve();
@@ -110,7 +110,7 @@ test("R152: a pass of redeliverPushes that waits for what falls due ends when th
   const user = `user-${names++}`;
   await register(user);
   app.hubProxy.decide = ({ path }) => (path.includes("/messages") ? { kind: "reset" } : undefined);
-  const sent = await app.send({ to: user, payload: 1 });
+  const sent = await app.send({ to: [user], payload: 1 });
   expect(sent.status).toBe(202);
   await app.runTimer("redeliverPushes", "push_postponed");
   await app.terminate(); // throws where it did not end in order

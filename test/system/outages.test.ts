@@ -31,7 +31,7 @@ describe.each([
   });
 
   test.concurrent.each<[string, () => Promise<Answered>]>([
-    ["sendSecure", () => api.send({ to: "alice", payload: "secret" })],
+    ["sendSecure", () => api.send({ to: ["alice"], payload: "secret" })],
     ["getNotification", async () => api.as("alice", "GET", `/api/notifications/${await aLiveId()}`)],
     ["listNotifications", () => api.as("alice", "GET", "/api/notifications")],
     ["markRead", async () => api.as("alice", "PUT", `/api/notifications/${await aLiveId()}/read`)],
@@ -69,7 +69,7 @@ function aLiveId(): Promise<string> {
   liveId ??= (async () => {
     const working = await createApi("in process");
     try {
-      return String((await working.send({ to: "alice", payload: 1 })).json()["id"]);
+      return String((await working.send({ to: ["alice"], payload: 1 })).json()["id"]);
     } finally {
       await working.close();
     }
@@ -82,7 +82,7 @@ test("R110: a hub that never answers makes sendSecure a 202 in time", async () =
   try {
     await api.as("alice", "PUT", "/api/installations/phone", { platform: "fcmv1", pushChannel: "t" });
     api.hub.fail({ on: "send", answer: "hang" });
-    const sent = await api.send({ to: "alice", payload: "secret" });
+    const sent = await api.send({ to: ["alice"], payload: "secret" });
     expect(sent.status, sent.text).toBe(202);
     expect(sent.json()["push"]).toBe("pending");
   } finally {
@@ -125,7 +125,7 @@ describe("a store that fails at one step", () => {
 
   test("when a push is marked: what was accepted stays accepted, and is marked later", async () => {
     proxy.decide = (request) => (isMark(request) ? storeError(403, "No") : undefined);
-    const sent = await api.send({ to: "nobody-yet", payload: "kept" });
+    const sent = await api.send({ to: ["nobody-yet"], payload: "kept" });
     expect(sent.status, sent.text).toBe(202);
     expect(proxy.requests.some(isMark)).toBe(true);
     const got = await api.as("nobody-yet", "GET", `/api/notifications/${String(sent.json()["id"])}`);
@@ -133,13 +133,13 @@ describe("a store that fails at one step", () => {
     proxy.decide = () => undefined;
     api.advance(16); // its lease is over
     await api.runTimer("redeliverPushes");
-    const receipts = await api.post("/api/receipts", { id: sent.json()["id"], to: "nobody-yet" });
-    expect(receipts.json()["receipts"]).toMatchObject([{ push: "no-devices" }]);
+    const receipts = await api.post("/api/receipts", { id: sent.json()["id"], to: ["nobody-yet"] });
+    expect(receipts.json()["receipts"]).toMatchObject([{ push: "noDevices" }]);
     expect(api.lines.some((line) => line.includes("fetch_not_marked"))).toBe(true);
   });
 
   test("when one day of a list is read: a 503, never the other days alone", async () => {
-    await api.send({ to: "lister", payload: 1 });
+    await api.send({ to: ["lister"], payload: 1 });
     let asked = 0;
     proxy.decide = ({ path }) => {
       if (!path.includes("notifications20")) return undefined;
@@ -151,7 +151,7 @@ describe("a store that fails at one step", () => {
   });
 
   test("R93: when the answer to a mark or a deletion is lost, it is made all the same, and answered so", async () => {
-    const sent = await api.send({ to: "alice", payload: 1 });
+    const sent = await api.send({ to: ["alice"], payload: 1 });
     const path = `/api/notifications/${String(sent.json()["id"])}`;
     const seen = new Set<unknown>();
     proxy.decide = ({ method, path: asked, headers }) => {
@@ -168,7 +168,7 @@ describe("a store that fails at one step", () => {
   });
 
   test("R100: a payload that expires while it is fetched is not given", async () => {
-    const sent = await api.send({ to: "alice", payload: "late", ttl: 60 });
+    const sent = await api.send({ to: ["alice"], payload: "late", ttl: 60 });
     const path = `/api/notifications/${String(sent.json()["id"])}`;
     proxy.decide = (request) => {
       if (isMark(request)) api.advance(61);
@@ -184,7 +184,7 @@ describe("a store that fails at one step", () => {
   test.each(["GET", "PUT"])(
     "P5: one that is deleted between the read and the mark of a %s is not given, nor said to be marked",
     async (method) => {
-      const sent = await api.send({ to: "alice", payload: "late" });
+      const sent = await api.send({ to: ["alice"], payload: "late" });
       const path = `/api/notifications/${String(sent.json()["id"])}`;
       let isDeleted = false;
       proxy.decide = async (request) => {
@@ -218,7 +218,7 @@ describe("a store that fails at one step", () => {
 
 test("health is a 503 where no payload could be opened", async () => {
   const first = await createApi("in process");
-  await first.send({ to: "alice", payload: 1 });
+  await first.send({ to: ["alice"], payload: 1 });
   // Another key-encryption key over the same tables.
   const second = await createApi("in process", { settings: { TABLE_PREFIX: first.tablePrefix } });
   try {

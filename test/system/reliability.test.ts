@@ -33,7 +33,7 @@ const closing: (() => Promise<void>)[] = [];
 
 beforeAll(async () => {
   first = await createApi("in process");
-  await first.send({ to: "warm", payload: 1 }, { "idempotency-key": "warm" }); // makes tables and keys
+  await first.send({ to: ["warm"], payload: 1 }, { "idempotency-key": "warm" }); // makes tables and keys
   const cases = SEND_STEPS.flatMap((step) => FAULTS.map((kind) => ({ step, kind, user: `user-${names++}` })));
   // Those that wait for an answer that never comes cost nothing, and all wait at once; the others come one by one, so
   // that none is late for its deadline because of them.
