@@ -1,31 +1,123 @@
-// The seam between the service and what carries an ID to devices: the hub now, Web Push and MPNS beside it.
+// What a sender is: one way to carry a notification's ID to devices. push/senders.ts picks one for each platform; the
+// rest of the service knows senders by this interface alone. No I/O.
+import type { CallContext } from "../base/context.ts";
 import type { ChannelKey, RecipientKey } from "../crypto/keyring.ts";
 import type { NotificationId } from "../domain/id.ts";
 import type { Display, Platform, PushChannel, Urgency } from "../domain/notification.ts";
 
+/** Stored with each installation, because a push channel made for one sender is useless to another. */
+export const SENDER_NAMES = ["hub", "webPush", "mpns"] as const;
+export type SenderName = (typeof SENDER_NAMES)[number];
+
 /** All that a push service ever learns of a notification (P1): there is no member for content. */
 export interface PushMessage {
   readonly notificationId: NotificationId;
-  /** A push is never kept longer than its payload (P5). */
+  /** A push service never keeps a push longer than its payload lives (P5). */
   readonly expiresAt: Date;
   readonly urgency: Urgency;
   readonly display: Display;
-  /** A keyed hash of the topic. */
+  /** A keyed hash of the topic: 32 base64url characters (RFC 8030 §5.4). */
   readonly wireTopic?: string;
 }
 
-/** What one push came to, named by what to do next. */
+/** The result of one push, named by what to do next. */
 export type PushOutcome =
   | { readonly kind: "accepted"; readonly trackingId?: string }
-  | { readonly kind: "gone" } // forget the installation
+  | { readonly kind: "gone" } // remove the installation if it has not changed since it was read
   | { readonly kind: "throttled"; readonly retryAfterSeconds: number }
   | { readonly kind: "transient"; readonly cause: string } // try again later
-  | { readonly kind: "credentials"; readonly status: number } // our fault: alarm, keep, try again
-  | { readonly kind: "message"; readonly status: number } // our fault: final
-  | { readonly kind: "damaged"; readonly cause?: string }; // what it is to go to makes no sense: final
+  | { readonly kind: "credentials"; readonly status: number } // our fault: raise an alarm, keep the device, try again
+  | { readonly kind: "message"; readonly status: number } // our fault, and final
+  | { readonly kind: "damaged"; readonly cause?: string }; // this device cannot be pushed to: final for it alone
 
-/** Carries IDs to single devices. */
-interface Sender {
+/** The `cause` of a transient outcome when our own deadline cut the push off: no evidence against the other side. */
+export const CUT_OFF = "our deadline";
+
+/** A device as a sender needs it. */
+export interface PushTarget {
+  readonly platform: Platform;
+  readonly channel: PushChannel;
+  /** What `admit` answered when the device was registered. */
+  readonly subscribedUnder?: string;
+}
+
+/** A registration to be judged by the sender that would serve it. */
+export interface Registration {
+  readonly platform: Platform;
+  readonly channel: PushChannel;
+  /** Web Push: the application server key that the browser subscribed under, if the app named it (base64url). */
+  readonly vapidPublicKey?: string;
+}
+
+/** `refused`: `detail` names the member and the rule, and holds no text of the caller's. */
+export type Admission =
+  | { readonly kind: "admitted"; readonly subscribedUnder?: string }
+  | { readonly kind: "refused"; readonly detail: string };
+
+export interface Sender {
+  readonly name: SenderName;
+  readonly platforms: readonly Platform[];
+  /**
+   * Whether it can push now. A configuration error (a bad key or certificate) stops one sender alone: it takes no new
+   * registrations, and what is pending for its devices waits until the error is fixed or the notification expires.
+   */
+  readonly isServing: () => boolean;
+  /** Judges a push channel before it is stored; without it every channel is admitted. */
+  readonly admit?: (registration: Registration, context: CallContext) => Promise<Admission>;
+  /** Pushes to one device. Whatever happens is an outcome; it throws only for a bug. */
+  readonly push: (target: PushTarget, message: PushMessage, context: CallContext) => Promise<PushOutcome>;
+  /**
+   * The push service that a channel belongs to (its origin). Pauses apply to one destination. A sender without this is
+   * one destination by itself.
+   */
+  readonly toDestination?: (channel: PushChannel) => string;
+  readonly groups?: GroupPush;
+  readonly directory?: Directory;
+}
+
+/** Pushing to all of a recipient's devices on a platform in one call (the hub's tags). */
+export interface GroupPush {
+  /** Recipients of one call. */
+  readonly maxRecipients: number;
+  /** How long after a registration a group push may still miss the device. */
+  readonly visibleAfterMs: number;
+  /** How many such new devices of one recipient and platform are pushed to directly. */
+  readonly maxDirectPushes: number;
+  /** To every device of these recipients (1 to `maxRecipients`) on one platform, and never to anybody else. */
+  readonly push: (
+    platform: Platform,
+    recipients: readonly RecipientKey[],
+    message: PushMessage,
+    context: CallContext,
+  ) => Promise<PushOutcome>;
+}
+
+/** Keeping the service behind a sender informed of who holds which push channel (the hub's installations). */
+export interface Directory {
+  /** Creates or replaces an entry. */
+  readonly put: (entry: DirectoryEntry, context: CallContext) => Promise<DirectoryOutcome>;
+  /** Accepted too when there was no such entry. */
+  readonly remove: (entryId: string, context: CallContext) => Promise<DirectoryOutcome>;
+}
+
+export interface DirectoryEntry {
+  /** One for each time that a push channel is taken, so that a late removal cannot meet a newer registration. */
+  readonly entryId: string;
+  readonly recipientKey: RecipientKey;
+  readonly platform: Platform;
+  readonly channel: PushChannel;
+  readonly expiresAt: Date;
+}
+
+/** `refused`: the service says plainly that this push channel is invalid. Only that may end a registration. */
+export type DirectoryOutcome =
+  | Extract<PushOutcome, { readonly kind: "accepted" | "throttled" | "transient" | "credentials" }>
+  | { readonly kind: "refused"; readonly status: number };
+
+export const MAX_RECIPIENTS_PER_PUSH = 20;
+
+/** The hub's own interface of before; delivery moves to `Sender` with the next commits. */
+export interface HubSender {
   readonly platforms: readonly Platform[];
   readonly pushToDevice: (
     platform: Platform,
@@ -33,27 +125,17 @@ interface Sender {
     message: PushMessage,
     signal: AbortSignal,
   ) => Promise<PushOutcome>;
-}
-
-export const MAX_RECIPIENTS_PER_PUSH = 20;
-
-/** A hub knows the devices itself: it is kept told who holds which push channel, and reaches them by recipient. */
-export interface HubSender extends Sender {
-  /** To every device of these recipients (1 to 20) on one platform; never to anybody else. */
   readonly pushToRecipients: (
     platform: Platform,
     recipients: readonly RecipientKey[],
     message: PushMessage,
     signal: AbortSignal,
   ) => Promise<PushOutcome>;
-  /** Makes or replaces what stands under this channel. */
   readonly putInstallation: (installation: HubInstallation, signal: AbortSignal) => Promise<PushOutcome>;
-  /** Accepted too when nothing stood there. */
   readonly deleteInstallation: (channelKey: ChannelKey, signal: AbortSignal) => Promise<PushOutcome>;
 }
 
 export interface HubInstallation {
-  /** The hub's installation id: a new owner of a push channel replaces the old one in one write. */
   readonly channelKey: ChannelKey;
   readonly recipientKey: RecipientKey;
   readonly platform: Platform;
