@@ -3,16 +3,25 @@ import * as z from "zod";
 import type { ChannelKey, RecipientKey } from "../crypto/keyring.ts";
 import { type InstallationId, PLATFORMS } from "../domain/notification.ts";
 import { isCurrent, jsonOf } from "./rows.ts";
-import type { ChannelHolder, ChannelRow, InstallationRow, InstallationRows, Versioned } from "./store.ts";
+import type {
+  ChannelHolder,
+  ChannelRow,
+  InstallationRow,
+  InstallationRows,
+  Versioned,
+  WriteOutcome,
+} from "./store.ts";
 import type { RowKey, StoredRow, Tables } from "./table.ts";
 
 export function createInstallationRows(tables: Tables): InstallationRows {
   return {
     listInstallations: async (recipientKey, signal) =>
-      (await tables.list("installations", recipientKey, signal)).map((row) => ({
-        ...toInstallation(row),
-        holder: { recipientKey, installationId: row.rowKey as InstallationId },
-      })),
+      (await tables.list({ table: "installations", partitionKey: recipientKey }, Infinity, signal)).map(
+        (row) => ({
+          ...toInstallation(row),
+          holder: { recipientKey, installationId: row.rowKey as InstallationId },
+        }),
+      ),
     readInstallation: async (holder, signal) => {
       const row = await tables.read(toInstallationKey(holder), signal);
       return row && toInstallation(row);
@@ -21,11 +30,10 @@ export function createInstallationRows(tables: Tables): InstallationRows {
       const { recipientKey, installationId, leaving, ...rest } = row;
       const key = toInstallationKey({ recipientKey, installationId });
       const values = { ...rest, leaving: JSON.stringify(leaving) };
-      return etag === undefined
-        ? tables.insert(key, values, signal)
-        : tables.replace(key, values, etag, signal);
+      return toOutcome(tables.write(key, values, etag, signal));
     },
-    deleteInstallation: (holder, etag, signal) => tables.remove(toInstallationKey(holder), etag, signal),
+    deleteInstallation: async (holder, etag, signal) =>
+      (await tables.remove(toInstallationKey(holder), etag, signal)) ? "written" : "changed",
 
     readChannel: async (channelKey, signal) => {
       const row = await tables.read(toChannelRowKey(channelKey), signal);
@@ -35,12 +43,15 @@ export function createInstallationRows(tables: Tables): InstallationRows {
       const key = toChannelRowKey(channelKey);
       const named = holder && { recipientKey: holder.recipientKey, installationId: holder.installationId };
       const values = { ...named, displaced: JSON.stringify(displaced), isSettled };
-      return etag === undefined
-        ? tables.insert(key, values, signal)
-        : tables.replace(key, values, etag, signal);
+      return toOutcome(tables.write(key, values, etag, signal));
     },
-    deleteChannel: (channelKey, etag, signal) => tables.remove(toChannelRowKey(channelKey), etag, signal),
+    deleteChannel: async (channelKey, etag, signal) =>
+      (await tables.remove(toChannelRowKey(channelKey), etag, signal)) ? "written" : "changed",
   };
+}
+
+async function toOutcome(writing: Promise<string | undefined>): Promise<WriteOutcome> {
+  return (await writing) === undefined ? "changed" : "written";
 }
 
 function toInstallationKey({ recipientKey, installationId }: ChannelHolder): RowKey {

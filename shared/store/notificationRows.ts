@@ -40,7 +40,7 @@ export function createNotificationRows(tables: Tables): NotificationRows {
       if (row === undefined) return "missing";
       const values = toTombstone(row);
       if (values === undefined) return "buried";
-      if ((await tables.replace(key, values, row.etag, signal)) === "written") return "buried";
+      if ((await tables.write(key, values, row.etag, signal)) !== undefined) return "buried";
     }
   }
 
@@ -49,13 +49,13 @@ export function createNotificationRows(tables: Tables): NotificationRows {
       const key = toNotificationKey(row.recipientKey, row.id);
       const values = toValues(row);
       for (;;) {
-        if ((await tables.insert(key, values, signal)) === "written") return;
+        if ((await tables.write(key, values, undefined, signal)) !== undefined) return;
         const found = await tables.read(key, signal, MARKS);
         if (found === undefined) continue;
         // What was taken back was promised to nobody, and may be promised anew.
         if (toGone(found.values) !== "takenBack") return;
         if (how === "new") throw new StoreUnavailableError("it was taken back while it was written");
-        if ((await tables.replace(key, values, found.etag, signal)) === "written") return;
+        if ((await tables.write(key, values, found.etag, signal)) !== undefined) return;
       }
     },
     readNotification: async (recipientKey, id, signal) => {
@@ -69,12 +69,14 @@ export function createNotificationRows(tables: Tables): NotificationRows {
       return row && { etag: row.etag, value: toMarks(row, recipientKey, id) };
     },
     listMarks: async (recipientKey, day, after, limit, signal) => {
-      const rows = await tables.listRange(
-        toNotificationTable(day),
-        recipientKey,
-        after,
+      const rows = await tables.list(
+        {
+          table: toNotificationTable(day),
+          partitionKey: recipientKey,
+          select: MARKS,
+          ...(after === undefined ? {} : { after }),
+        },
         limit,
-        [...MARKS, "PartitionKey", "RowKey"],
         signal,
       );
       return rows.map((row) => ({ etag: row.etag, value: toListedMarks(row, recipientKey) }));
@@ -117,7 +119,8 @@ export function createNotificationRows(tables: Tables): NotificationRows {
           ({ values }) => (toGone(values) === undefined ? tombstone : undefined),
           signal,
         );
-        if (outcome === "buried" || (await tables.insert(key, tombstone, signal)) === "written") return;
+        if (outcome === "buried" || (await tables.write(key, tombstone, undefined, signal)) !== undefined)
+          return;
       }
     },
   };
@@ -134,7 +137,7 @@ async function addOnce(
   if (value[name] !== undefined) return "marked";
   const key = toNotificationKey(value.recipientKey, value.id);
   const added = { [name]: at };
-  if ((await tables.merge(key, added, etag, signal)) === "written") return "marked";
+  if ((await tables.merge(key, added, etag, signal)) !== undefined) return "marked";
   let gone: Gone | undefined;
   await markRow(
     tables,

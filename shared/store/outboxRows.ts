@@ -29,22 +29,27 @@ const END_OF_TIME = new Date("9999-01-01T00:00:00Z");
 
 export function createOutboxRows(tables: Tables): OutboxRows & ClaimRows {
   return {
-    putOutbox: (key, row, etag, signal) => tables.put(toOutboxKey(key), toOutboxValues(row), etag, signal),
+    putOutbox: (key, row, etag, signal) => tables.write(toOutboxKey(key), toOutboxValues(row), etag, signal),
     readOutbox: async (key, signal) => {
       const row = await tables.read(toOutboxKey(key), signal);
       return row && { etag: row.etag, value: toOutboxRow(row) };
     },
-    deleteOutbox: (key, etag, signal) => tables.remove(toOutboxKey(key), etag, signal),
+    deleteOutbox: async (key, etag, signal) =>
+      (await tables.remove(toOutboxKey(key), etag, signal)) ? "written" : "changed",
     listDue: async (before, limit, signal) =>
-      (await tables.listPast(OUTBOX, "dueAt", before, limit, signal)).map(toListed),
+      (await tables.listWhere(OUTBOX, toPastFilter("dueAt", before), limit, signal)).map(toListed),
     listOutbox: async (signal) =>
-      (await tables.listAll(OUTBOX, signal))
+      (await tables.listWhere(OUTBOX, undefined, Infinity, signal))
         .filter(({ partitionKey }) => partitionKey !== PAUSE)
         .map(toListed),
     countOutbox: async (signal) => {
-      const rows = await tables.listPast(OUTBOX, "dueAt", END_OF_TIME, MAX_COUNTED_ROWS, signal, [
-        "createdAt",
-      ]);
+      const rows = await tables.listWhere(
+        OUTBOX,
+        toPastFilter("dueAt", END_OF_TIME),
+        MAX_COUNTED_ROWS,
+        signal,
+        ["createdAt"],
+      );
       const made = rows
         .map(({ values }) => values["createdAt"])
         .filter((at) => at instanceof Date)
@@ -66,7 +71,7 @@ export function createOutboxRows(tables: Tables): OutboxRows & ClaimRows {
         const before = row?.values["until"];
         const isAbsurd = before instanceof Date && before.getTime() > until.getTime() + MAX_PAUSE_MS;
         if (before instanceof Date && before >= until && !isAbsurd) return true;
-        return (await tables.put(key, { until }, row?.etag, signal)) === undefined ? undefined : true;
+        return (await tables.write(key, { until }, row?.etag, signal)) === undefined ? undefined : true;
       };
       await untilWon(tryOnce, "a sender's pause changed too often at once", signal);
     },
@@ -76,7 +81,7 @@ export function createOutboxRows(tables: Tables): OutboxRows & ClaimRows {
       return row && { etag: row.etag, value: toClaim(row) };
     },
     putClaim: (key, { id, push, leaseUntil, ...rest }, etag, signal) =>
-      tables.put(
+      tables.write(
         toClaimRowKey(key),
         {
           notificationId: id,
@@ -88,6 +93,10 @@ export function createOutboxRows(tables: Tables): OutboxRows & ClaimRows {
         signal,
       ),
   };
+}
+
+export function toPastFilter(property: string, before: Date): string {
+  return `${property} lt datetime'${before.toISOString()}'`;
 }
 
 /** Spread by the last character, which is random in IDs and tasks' keys alike. */

@@ -20,7 +20,7 @@ export async function markRow(
     const row = await tables.read(key, signal);
     const values = row && decide(row);
     if (row === undefined || values === undefined) return;
-    if ((await tables.merge(key, values, row.etag, signal)) === "written") return;
+    if ((await tables.merge(key, values, row.etag, signal)) !== undefined) return;
   }
   throw new Error("a mark lost every race for its row");
 }
@@ -29,7 +29,7 @@ export async function markRow(
 export async function eraseRow(tables: Tables, key: RowKey, signal: AbortSignal): Promise<void> {
   for (;;) {
     const row = await tables.read(key, signal);
-    if (row === undefined || (await tables.remove(key, row.etag, signal)) === "written") return;
+    if (row === undefined || (await tables.remove(key, row.etag, signal))) return;
   }
 }
 

@@ -4,7 +4,7 @@ import { both, mapBounded } from "../base/deadline.ts";
 import { type Day, parseDayName, toDayName } from "../domain/id.ts";
 import { createInstallationRows } from "./installationRows.ts";
 import { createNotificationRows, NOTIFICATIONS, toNotificationTable } from "./notificationRows.ts";
-import { createOutboxRows } from "./outboxRows.ts";
+import { createOutboxRows, toPastFilter } from "./outboxRows.ts";
 import { bytes, eraseRow, isCurrent, RowDamagedError, text } from "./rows.ts";
 import type { Store } from "./store.ts";
 import type { RowKey, StoredRow, Tables } from "./table.ts";
@@ -26,18 +26,21 @@ export function createTableStore(tables: Tables): Store {
     },
     insertKey: async (kind, name, { kekId, wrapped }, signal) => {
       const key = toKeyRowKey(kind, name);
-      if ((await tables.insert(key, { kekId, wrapped }, signal)) === "written") return { kekId, wrapped };
+      if ((await tables.write(key, { kekId, wrapped }, undefined, signal)) !== undefined)
+        return { kekId, wrapped };
       const winner = await tables.read(key, signal);
       if (winner === undefined) throw new Error("a key row came and went");
       return toWrappedKey(winner);
     },
-    replaceKey: (kind, name, { kekId, wrapped }, etag, signal) =>
-      tables.replace(toKeyRowKey(kind, name), { kekId, wrapped }, etag, signal),
+    replaceKey: async (kind, name, { kekId, wrapped }, etag, signal) => {
+      const written = await tables.write(toKeyRowKey(kind, name), { kekId, wrapped }, etag, signal);
+      return written === undefined ? "changed" : "written";
+    },
 
     listDays: async (signal) => {
       const [names, keys] = await both(
         tables.listTables(NOTIFICATIONS, signal),
-        tables.list("keys", "day", signal),
+        tables.list({ table: "keys", partitionKey: "day" }, Infinity, signal),
       );
       return {
         tables: toDays(names.map((name) => name.slice(NOTIFICATIONS.length))),
@@ -55,12 +58,12 @@ export function createTableStore(tables: Tables): Store {
       let dropped = 0;
       for (const table of ["outbox", "idempotency"])
         for (let round = 0; round < MAX_STALE_ROUNDS; round++) {
-          const rows = await tables.listPast(table, "dropAfter", now, MAX_STALE_ROWS, signal);
+          const rows = await tables.listWhere(table, toPastFilter("dropAfter", now), MAX_STALE_ROWS, signal);
           const outcomes = await mapBounded(rows, MAX_PARALLEL_DROPS, ({ partitionKey, rowKey, etag }) =>
             // One that has changed since is in use again.
             tables.remove({ table, partitionKey, rowKey }, etag, signal),
           );
-          dropped += outcomes.filter((outcome) => outcome === "written").length;
+          dropped += outcomes.filter((outcome) => outcome).length;
           if (rows.length < MAX_STALE_ROWS) break;
         }
       return dropped;

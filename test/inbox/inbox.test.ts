@@ -70,9 +70,10 @@ describe.each(WAYS)("%s", (way) => {
     const ids = times.map(({ createdAt, expiresAt }) => createNotificationId(createdAt, expiresAt));
     const store = createTestStore({ prefix: api.tablePrefix });
     for (const [i, id] of ids.entries())
-      await store.tables.insert(
+      await store.tables.write(
         { table: tableOf({ id }), partitionKey, rowKey: id },
         { createdAt: times[i]?.createdAt ?? new Date(), expiresAt: times[i]?.expiresAt ?? new Date() },
+        undefined,
         new AbortController().signal,
       );
     return ids;

@@ -67,12 +67,19 @@ test("R102: days that are over go with their keys; the coming 30 are prepared; n
   await fill(instance, today - 1, 3);
   await fill(instance, today, 3);
   await instance.keyring.purposes(never);
-  await instance.tables.insert({ table: "installations", partitionKey: "p", rowKey: "r" }, {}, never);
+  await instance.tables.write(
+    { table: "installations", partitionKey: "p", rowKey: "r" },
+    {},
+    undefined,
+    never,
+  );
   await instance.dropExpired();
   expect(await listDays(instance)).toEqual({ tables: coming, keys: coming });
-  const rows = await instance.tables.list("keys", "root", never);
+  const rows = await instance.tables.list({ table: "keys", partitionKey: "root" }, Infinity, never);
   expect(rows).toHaveLength(1);
-  expect(await instance.tables.list("installations", "p", never)).toHaveLength(1);
+  expect(
+    await instance.tables.list({ table: "installations", partitionKey: "p" }, Infinity, never),
+  ).toHaveLength(1);
   expect(
     (await Array.fromAsync(instance.rawTable(`notifications${toDayName(today)}`).listEntities())).length,
   ).toBe(3);
@@ -270,7 +277,7 @@ test("R106: one answer of the store with a wrong date costs no day that lives", 
 test("R102: rows of the outbox and of idempotency keys go when their time is past, and no others", async () => {
   const instance = createInstance();
   const put = (table: string, rowKey: string, values: object) =>
-    instance.tables.insert({ table, partitionKey: "7", rowKey }, { ...values }, never);
+    instance.tables.write({ table, partitionKey: "7", rowKey }, { ...values }, undefined, never);
   for (const table of ["outbox", "idempotency"]) {
     await put(table, "past", { dropAfter: new Date(Date.now() - 60_000) });
     await put(table, "coming", { dropAfter: new Date(Date.now() + 3_600_000) });
@@ -278,7 +285,9 @@ test("R102: rows of the outbox and of idempotency keys go when their time is pas
   }
   await instance.dropExpired();
   for (const table of ["outbox", "idempotency"]) {
-    const left = (await instance.tables.list(table, "7", never)).map(({ rowKey }) => rowKey);
+    const left = (await instance.tables.list({ table: table, partitionKey: "7" }, Infinity, never)).map(
+      ({ rowKey }) => rowKey,
+    );
     expect(
       left.toSorted((a, b) => a.localeCompare(b)),
       table,
@@ -292,7 +301,7 @@ test("R94: a row that changes while it is about to go stays", async () => {
   try {
     const instance = createInstance({ connectionString: proxy.connectionString });
     const key = { table: "outbox", partitionKey: "7", rowKey: "r" };
-    await instance.tables.insert(key, { dropAfter: new Date(Date.now() - 60_000) }, never);
+    await instance.tables.write(key, { dropAfter: new Date(Date.now() - 60_000) }, undefined, never);
     proxy.decide = async ({ method, path }) => {
       if (method === "DELETE" && path.includes("outbox"))
         await instance
@@ -323,5 +332,5 @@ test("of more stale rows than are read at once none is left", async () => {
       ]),
     );
   await instance.dropExpired();
-  expect(await instance.tables.list("outbox", "7", never)).toHaveLength(0);
+  expect(await instance.tables.list({ table: "outbox", partitionKey: "7" }, Infinity, never)).toHaveLength(0);
 });

@@ -73,7 +73,7 @@ describe("rows", () => {
       bytes: new Uint8Array([0, 1, 254, 255]),
       noBytes: new Uint8Array(0),
     };
-    expect(await tables.insert(keyOf("a"), values, never)).toBe("written");
+    expect(await tables.write(keyOf("a"), values, undefined, never)).toBeDefined();
     const row = await read(tables, keyOf("a"));
     expect(row).toMatchObject({ partitionKey: "p", rowKey: "a" });
     expect(row.etag).not.toBe("");
@@ -89,10 +89,10 @@ describe("rows", () => {
   test("that are not there, or whose table is not, are undefined or an empty list, and make no table", async () => {
     const { tables, listTables } = createTestStore();
     expect(await tables.read(keyOf("a"), never)).toBeUndefined();
-    expect(await tables.list("rows", "p", never)).toEqual([]);
-    expect(await tables.remove(keyOf("a"), 'W/"x"', never)).toBe("written");
-    expect(await tables.replace(keyOf("a"), { n: 1 }, 'W/"x"', never)).toBe("changed");
-    expect(await tables.merge(keyOf("a"), { n: 1 }, 'W/"x"', never)).toBe("changed");
+    expect(await tables.list({ table: "rows", partitionKey: "p" }, Infinity, never)).toEqual([]);
+    expect(await tables.remove(keyOf("a"), 'W/"x"', never)).toBe(true);
+    expect(await tables.write(keyOf("a"), { n: 1 }, 'W/"x"', never)).toBeUndefined();
+    expect(await tables.merge(keyOf("a"), { n: 1 }, 'W/"x"', never)).toBeUndefined();
     expect(await listTables()).toEqual([]);
   });
 
@@ -100,38 +100,40 @@ describe("rows", () => {
     const { prefix, listTables, tables } = createTestStore();
     const instances = Array.from({ length: 10 }, () => createTestStore({ prefix }));
     const outcomes = await Promise.all(
-      instances.map((instance, i) => instance.tables.insert(keyOf(`r${i}`), { i }, never)),
+      instances.map((instance, i) => instance.tables.write(keyOf(`r${i}`), { i }, undefined, never)),
     );
-    expect(outcomes).toEqual(Array.from({ length: 10 }, () => "written"));
+    expect(outcomes).toEqual(Array.from({ length: 10 }, () => expect.any(String)));
     expect(await listTables()).toEqual(["rows"]);
-    expect(await tables.list("rows", "p", never)).toHaveLength(10);
+    expect(await tables.list({ table: "rows", partitionKey: "p" }, Infinity, never)).toHaveLength(10);
   });
 
   test("of many who insert one row at once, one writes it", async () => {
     const { prefix, tables } = createTestStore();
     const outcomes = await Promise.all(
       Array.from({ length: 20 }, (_, i) =>
-        createTestStore({ prefix }).tables.insert(keyOf("a"), { i }, never),
+        createTestStore({ prefix }).tables.write(keyOf("a"), { i }, undefined, never),
       ),
     );
-    expect(outcomes.filter((outcome) => outcome === "written")).toHaveLength(1);
-    expect((await read(tables, keyOf("a"))).values["i"]).toBe(outcomes.indexOf("written"));
+    expect(outcomes.filter((etag) => etag !== undefined)).toHaveLength(1);
+    expect((await read(tables, keyOf("a"))).values["i"]).toBe(
+      outcomes.findIndex((etag) => etag !== undefined),
+    );
   });
 
   test("R94: of 20 who change one version, one does; read and tried again, no change is lost", async () => {
     const { prefix, tables } = createTestStore();
-    await tables.insert(keyOf("a"), { count: 0 }, never);
+    await tables.write(keyOf("a"), { count: 0 }, undefined, never);
     const { etag } = await read(tables, keyOf("a"));
     const first = await Promise.all(
-      Array.from({ length: 20 }, (_, i) => tables.replace(keyOf("a"), { count: 0, i }, etag, never)),
+      Array.from({ length: 20 }, (_, i) => tables.write(keyOf("a"), { count: 0, i }, etag, never)),
     );
-    expect(first.filter((outcome) => outcome === "written")).toHaveLength(1);
+    expect(first.filter((written) => written !== undefined)).toHaveLength(1);
 
     const increment = async (mine: Tables): Promise<void> => {
       for (;;) {
         const row = await read(mine, keyOf("a"));
         const count = Number(row.values["count"]) + 1;
-        if ((await mine.merge(keyOf("a"), { count }, row.etag, never)) === "written") return;
+        if ((await mine.merge(keyOf("a"), { count }, row.etag, never)) !== undefined) return;
       }
     };
     await Promise.all(Array.from({ length: 8 }, () => increment(createTestStore({ prefix }).tables)));
@@ -140,24 +142,24 @@ describe("rows", () => {
 
   test("a version that is no longer the row's changes nothing: not by replace, merge or remove", async () => {
     const { tables } = createTestStore();
-    await tables.insert(keyOf("a"), { n: 1 }, never);
+    await tables.write(keyOf("a"), { n: 1 }, undefined, never);
     const old = await read(tables, keyOf("a"));
-    expect(await tables.replace(keyOf("a"), { n: 2 }, old.etag, never)).toBe("written");
-    expect(await tables.replace(keyOf("a"), { n: 3 }, old.etag, never)).toBe("changed");
-    expect(await tables.merge(keyOf("a"), { n: 3 }, old.etag, never)).toBe("changed");
-    expect(await tables.remove(keyOf("a"), old.etag, never)).toBe("changed");
+    expect(await tables.write(keyOf("a"), { n: 2 }, old.etag, never)).toBeDefined();
+    expect(await tables.write(keyOf("a"), { n: 3 }, old.etag, never)).toBeUndefined();
+    expect(await tables.merge(keyOf("a"), { n: 3 }, old.etag, never)).toBeUndefined();
+    expect(await tables.remove(keyOf("a"), old.etag, never)).toBe(false);
     const row = await read(tables, keyOf("a"));
     expect(row.values["n"]).toBe(2);
-    expect(await tables.remove(keyOf("a"), row.etag, never)).toBe("written");
+    expect(await tables.remove(keyOf("a"), row.etag, never)).toBe(true);
     expect(await tables.read(keyOf("a"), never)).toBeUndefined();
   });
 
   test("replace drops what it does not name, merge keeps it", async () => {
     const { tables } = createTestStore();
-    await tables.insert(keyOf("a"), { kept: 1, changed: 1 }, never);
+    await tables.write(keyOf("a"), { kept: 1, changed: 1 }, undefined, never);
     await tables.merge(keyOf("a"), { changed: 2 }, (await read(tables, keyOf("a"))).etag, never);
     expect((await read(tables, keyOf("a"))).values).toMatchObject({ kept: 1, changed: 2 });
-    await tables.replace(keyOf("a"), { changed: 3 }, (await read(tables, keyOf("a"))).etag, never);
+    await tables.write(keyOf("a"), { changed: 3 }, (await read(tables, keyOf("a"))).etag, never);
     const { values } = await read(tables, keyOf("a"));
     expect(values["changed"]).toBe(3);
     expect(values).not.toHaveProperty("kept");
@@ -174,7 +176,7 @@ describe("rows", () => {
       );
     await client.createEntity({ partitionKey: "p2", rowKey: "x" });
     await client.createEntity({ partitionKey: "P", rowKey: "x" });
-    const rows = await tables.list("rows", "p", never);
+    const rows = await tables.list({ table: "rows", partitionKey: "p" }, Infinity, never);
     expect(rows.map((row) => row.rowKey)).toEqual(names);
     expect(new Set(rows.map((row) => row.etag)).size).toBeGreaterThan(0);
     expect(rows.every((row) => row.partitionKey === "p" && row.etag !== "")).toBe(true);
@@ -184,8 +186,8 @@ describe("rows", () => {
     "R91: a partition named %j is a name and no filter",
     async (partitionKey) => {
       const { tables } = createTestStore();
-      await tables.insert(keyOf("a"), { n: 1 }, never);
-      expect(await tables.list("rows", partitionKey, never)).toEqual([]);
+      await tables.write(keyOf("a"), { n: 1 }, undefined, never);
+      expect(await tables.list({ table: "rows", partitionKey: partitionKey }, Infinity, never)).toEqual([]);
       expect(await tables.read({ table: "rows", partitionKey, rowKey: "a" }, never)).toBeUndefined();
     },
   );
@@ -194,9 +196,9 @@ describe("rows", () => {
 describe("R93: an answer that was lost is no conflict", () => {
   test.each(["loseAnswer", "reset"] as const)("insert, when the network does: %s", async (kind) => {
     const { proxy, lossy, direct } = await createLossyStore();
-    await direct.tables.insert(keyOf("first"), {}, never);
+    await direct.tables.write(keyOf("first"), {}, undefined, never);
     proxy.decide = once("POST", { kind });
-    expect(await lossy.tables.insert(keyOf("a"), { n: 1 }, never)).toBe("written");
+    expect(await lossy.tables.write(keyOf("a"), { n: 1 }, undefined, never)).toBeDefined();
     expect((await read(direct.tables, keyOf("a"))).values["n"]).toBe(1);
     expect(proxy.requests.filter((request) => request.method === "POST")).toHaveLength(2);
   });
@@ -213,20 +215,20 @@ describe("R93: an answer that was lost is no conflict", () => {
       lost.add(what);
       return { kind: "loseAnswer" };
     };
-    expect(await lossy.tables.insert(keyOf("a"), { n: 1 }, never)).toBe("written");
+    expect(await lossy.tables.write(keyOf("a"), { n: 1 }, undefined, never)).toBeDefined();
     expect([...lost]).toEqual(["/Tables", "row"]);
-    expect(await direct.tables.list("rows", "p", never)).toHaveLength(1);
+    expect(await direct.tables.list({ table: "rows", partitionKey: "p" }, Infinity, never)).toHaveLength(1);
   });
 
   test.each([
-    ["replace", "PUT"],
+    ["write", "PUT"],
     ["merge", "PATCH"],
   ] as const)("%s", async (operation, method) => {
     const { proxy, lossy, direct } = await createLossyStore();
-    await direct.tables.insert(keyOf("a"), { n: 1 }, never);
+    await direct.tables.write(keyOf("a"), { n: 1 }, undefined, never);
     const { etag } = await read(direct.tables, keyOf("a"));
     proxy.decide = once(method, { kind: "loseAnswer" });
-    expect(await lossy.tables[operation](keyOf("a"), { n: 2 }, etag, never)).toBe("written");
+    expect(await lossy.tables[operation](keyOf("a"), { n: 2 }, etag, never)).toBeDefined();
     const row = await read(direct.tables, keyOf("a"));
     expect(row.values["n"]).toBe(2);
     expect(row.etag).not.toBe(etag);
@@ -235,50 +237,50 @@ describe("R93: an answer that was lost is no conflict", () => {
 
   test("remove", async () => {
     const { proxy, lossy, direct } = await createLossyStore();
-    await direct.tables.insert(keyOf("a"), { n: 1 }, never);
+    await direct.tables.write(keyOf("a"), { n: 1 }, undefined, never);
     const { etag } = await read(direct.tables, keyOf("a"));
     proxy.decide = once("DELETE", { kind: "loseAnswer" });
-    expect(await lossy.tables.remove(keyOf("a"), etag, never)).toBe("written");
+    expect(await lossy.tables.remove(keyOf("a"), etag, never)).toBe(true);
     expect(await direct.tables.read(keyOf("a"), never)).toBeUndefined();
   });
 
   test("every answer lost: the store is unavailable, and what was written stands once", async () => {
     const { proxy, lossy, direct } = await createLossyStore();
-    await direct.tables.insert(keyOf("first"), {}, never);
+    await direct.tables.write(keyOf("first"), {}, undefined, never);
     proxy.decide = () => ({ kind: "loseAnswer" });
-    const error = await errorOf(lossy.tables.insert(keyOf("a"), { n: 1 }, never));
+    const error = await errorOf(lossy.tables.write(keyOf("a"), { n: 1 }, undefined, never));
     expect(error).toBeInstanceOf(StoreUnavailableError);
-    expect(await direct.tables.list("rows", "p", never)).toHaveLength(2);
+    expect(await direct.tables.list({ table: "rows", partitionKey: "p" }, Infinity, never)).toHaveLength(2);
   });
 });
 
 describe("a real conflict stays one, behind a lost answer too", () => {
   test("insert: another's row of the same values", async () => {
     const { proxy, lossy, direct } = await createLossyStore();
-    await direct.tables.insert(keyOf("a"), { n: 1 }, never);
-    expect(await lossy.tables.insert(keyOf("a"), { n: 1 }, never)).toBe("changed");
+    await direct.tables.write(keyOf("a"), { n: 1 }, undefined, never);
+    expect(await lossy.tables.write(keyOf("a"), { n: 1 }, undefined, never)).toBeUndefined();
     proxy.decide = once("POST", { kind: "loseAnswer" });
-    expect(await lossy.tables.insert(keyOf("a"), { n: 1 }, never)).toBe("changed");
+    expect(await lossy.tables.write(keyOf("a"), { n: 1 }, undefined, never)).toBeUndefined();
   });
 
   test("replace: another wrote between the lost request and its repetition", async () => {
     const { proxy, lossy, direct } = await createLossyStore();
-    await direct.tables.insert(keyOf("a"), { n: 1 }, never);
+    await direct.tables.write(keyOf("a"), { n: 1 }, undefined, never);
     const { etag } = await read(direct.tables, keyOf("a"));
     let isFirst = true;
     proxy.decide = async ({ method }) => {
       if (method !== "PUT" || !isFirst) return undefined;
       isFirst = false;
-      await direct.tables.replace(keyOf("a"), { n: 2 }, etag, never);
+      await direct.tables.write(keyOf("a"), { n: 2 }, etag, never);
       return { kind: "reset" };
     };
-    expect(await lossy.tables.replace(keyOf("a"), { n: 2 }, etag, never)).toBe("changed");
+    expect(await lossy.tables.write(keyOf("a"), { n: 2 }, etag, never)).toBeUndefined();
     expect((await read(direct.tables, keyOf("a"))).values["n"]).toBe(2);
   });
 
   test("remove: another changed the row between the lost request and its repetition", async () => {
     const { proxy, lossy, direct } = await createLossyStore();
-    await direct.tables.insert(keyOf("a"), { n: 1 }, never);
+    await direct.tables.write(keyOf("a"), { n: 1 }, undefined, never);
     const { etag } = await read(direct.tables, keyOf("a"));
     let isFirst = true;
     proxy.decide = async ({ method }) => {
@@ -287,14 +289,14 @@ describe("a real conflict stays one, behind a lost answer too", () => {
       await direct.tables.merge(keyOf("a"), { n: 2 }, etag, never);
       return { kind: "reset" };
     };
-    expect(await lossy.tables.remove(keyOf("a"), etag, never)).toBe("changed");
+    expect(await lossy.tables.remove(keyOf("a"), etag, never)).toBe(false);
     expect((await read(direct.tables, keyOf("a"))).values["n"]).toBe(2);
   });
 
   test("two writes of one instance carry different marks", async () => {
     const { tables } = createTestStore();
-    await tables.insert(keyOf("a"), {}, never);
-    await tables.insert(keyOf("b"), {}, never);
+    await tables.write(keyOf("a"), {}, undefined, never);
+    await tables.write(keyOf("b"), {}, undefined, never);
     const marks = [await read(tables, keyOf("a")), await read(tables, keyOf("b"))].map((r) => r.values["w"]);
     expect(marks[0]).toEqual(expect.any(String));
     expect(marks[0]).not.toBe(marks[1]);
@@ -304,9 +306,9 @@ describe("a real conflict stays one, behind a lost answer too", () => {
 type Operation = readonly [name: string, run: (tables: Tables, signal: AbortSignal) => Promise<unknown>];
 const operations: readonly Operation[] = [
   ["read", (tables, signal) => tables.read(keyOf("a"), signal)],
-  ["list", (tables, signal) => tables.list("rows", "p", signal)],
-  ["insert", (tables, signal) => tables.insert(keyOf("b"), { n: 1 }, signal)],
-  ["replace", (tables, signal) => tables.replace(keyOf("a"), { n: 1 }, 'W/"x"', signal)],
+  ["list", (tables, signal) => tables.list({ table: "rows", partitionKey: "p" }, Infinity, signal)],
+  ["insert", (tables, signal) => tables.write(keyOf("b"), { n: 1 }, undefined, signal)],
+  ["replace", (tables, signal) => tables.write(keyOf("a"), { n: 1 }, 'W/"x"', signal)],
   ["merge", (tables, signal) => tables.merge(keyOf("a"), { n: 1 }, 'W/"x"', signal)],
   ["remove", (tables, signal) => tables.remove(keyOf("a"), 'W/"x"', signal)],
 ];
@@ -363,13 +365,17 @@ describe("a store that fails", () => {
     // The table was found missing before its name was refused.
     proxy.decide = ({ path }) =>
       path.includes("/Tables") ? storeError(409, "TableBeingDeleted") : storeError(404, "TableNotFound");
-    expect(await errorOf(lossy.tables.insert(keyOf("a"), {}, never))).toBeInstanceOf(StoreUnavailableError);
+    expect(await errorOf(lossy.tables.write(keyOf("a"), {}, undefined, never))).toBeInstanceOf(
+      StoreUnavailableError,
+    );
   });
 
   test("a table that goes between being made and being written to is an outage, not a conflict", async () => {
     const { proxy, lossy } = await createLossyStore();
     proxy.decide = ({ path }) => (path.includes("/Tables") ? undefined : storeError(404, "TableNotFound"));
-    expect(await errorOf(lossy.tables.insert(keyOf("a"), {}, never))).toBeInstanceOf(StoreUnavailableError);
+    expect(await errorOf(lossy.tables.write(keyOf("a"), {}, undefined, never))).toBeInstanceOf(
+      StoreUnavailableError,
+    );
   });
 
   test.each(operations)("R96: %s ends with its signal when the store never answers", async (_, run) => {
@@ -482,13 +488,15 @@ describe("R103: a table that is for one day", () => {
     [today + 28, ["rows"]],
   ])("%i is made while its day is not over", async (day, names) => {
     const { tables, listTables } = createStoreAtNoon();
-    expect(await tables.insert({ ...keyOf("a"), day }, {}, never)).toBe("written");
+    expect(await tables.write({ ...keyOf("a"), day }, {}, undefined, never)).toBeDefined();
     expect(await listTables()).toEqual(names);
   });
 
   test.each([today - 1, today - 400, 0])("%i is not made once its day is over", async (day) => {
     const { tables, listTables } = createStoreAtNoon();
-    await expect(tables.insert({ ...keyOf("a"), day }, {}, never)).rejects.toThrow("a day that is over");
+    await expect(tables.write({ ...keyOf("a"), day }, {}, undefined, never)).rejects.toThrow(
+      "a day that is over",
+    );
     expect(await listTables()).toEqual([]);
   });
 });
