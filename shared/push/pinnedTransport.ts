@@ -1,0 +1,257 @@
+// HTTPS to push services, for senders whose push channels are URLs. The host has to be on the list, the connection goes
+// to an address that was judged, and the peer's certificate is always verified (R130 to R137). It never uses a proxy
+// from the environment, never follows a redirect and sends no cookies.
+import { lookup } from "node:dns";
+import { isIP, type LookupFunction } from "node:net";
+import { createSecureContext, getCACertificates, type SecureContextOptions } from "node:tls";
+import { Agent, buildConnector, type Dispatcher } from "undici";
+import { createDeadline, withDeadline } from "../base/deadline.ts";
+import { err, ok, type Result } from "../base/result.ts";
+import {
+  findRule,
+  type HostRule,
+  isAllowedAddress,
+  judgeUrl,
+  toBareHost,
+  type UrlRefusal,
+} from "./addresses.ts";
+import { CUT_OFF } from "./sender.ts";
+
+export interface PinnedTransportOptions {
+  readonly hosts: readonly HostRule[];
+  /** PEM certificates of authorities that are trusted in addition to the system's (EXTRA_CA_FILE). */
+  readonly extraAuthorities?: readonly string[];
+  /** A client certificate for mutual TLS, or authorities instead of the system's (`ca`). */
+  readonly tls?: Pick<SecureContextOptions, "cert" | "key" | "pfx" | "passphrase" | "ca">;
+  /** How names are resolved; tests replace it. */
+  readonly resolve?: Resolve;
+  /** The longest that one call may take, in milliseconds (R115). */
+  readonly timeoutMs?: number;
+}
+
+/** All addresses of a name. Rejects when there are none. */
+export type Resolve = (hostname: string) => Promise<readonly ResolvedAddress[]>;
+
+export interface ResolvedAddress {
+  readonly address: string;
+  readonly family: number;
+}
+
+export interface TransportRequest {
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Uint8Array;
+  readonly signal: AbortSignal;
+}
+
+export interface TransportAnswer {
+  readonly status: number;
+  /** Names in lower case; of several fields of one name their values joined by commas. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** At most the first 4 KiB. */
+  readonly body: string;
+}
+
+export interface TransportFailure {
+  /** `refused`: not an allowed URL, so nothing was looked up or sent. `failed`: no answer came. */
+  readonly kind: "refused" | "failed";
+  /** Our own words or an error's code: never text of the other side. */
+  readonly cause: string;
+}
+
+export interface PinnedTransport {
+  /**
+   * Judges a URL, and the addresses that its host has at the moment. A name that cannot be resolved now is admitted: each
+   * connection is judged again.
+   */
+  readonly judge: (url: string, signal: AbortSignal) => Promise<Result<URL, UrlRefusal | AddressRefusal>>;
+  /** One POST. Throws only for a bug. */
+  readonly post: (request: TransportRequest) => Promise<Result<TransportAnswer, TransportFailure>>;
+  /** Closes the connections; calls that are running come to their end. */
+  readonly close: () => Promise<void>;
+}
+
+type AddressRefusal = "must not be of a host with private addresses";
+
+/** The `cause` when a host resolved to an address that is not allowed. Nothing was connected to. */
+export const ADDRESS_REFUSED = "address_refused";
+
+const CALL_TIMEOUT_MS = 5_000;
+const MAX_ANSWER_BYTES = 4096;
+/** Connections to one origin. More calls than that wait for a free one. */
+const MAX_CONNECTIONS = 50;
+/** Shorter than the four minutes after which Azure's load balancers drop an idle connection. */
+const KEEP_ALIVE_MS = 60_000;
+
+export function createPinnedTransport(options: PinnedTransportOptions): PinnedTransport {
+  const { hosts, resolve = resolveAll, timeoutMs = CALL_TIMEOUT_MS } = options;
+  const agent = new Agent({
+    connect: createConnector(options, resolve),
+    connections: MAX_CONNECTIONS,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    keepAliveMaxTimeout: KEEP_ALIVE_MS,
+    allowH2: false, // no faster when measured (docs/web-push.md)
+  });
+  return {
+    judge: (url, signal) => judge(url, hosts, resolve, signal),
+    post: (request) => post(agent, hosts, timeoutMs, request),
+    close: () => agent.close(),
+  };
+}
+
+async function judge(
+  text: string,
+  hosts: readonly HostRule[],
+  resolve: Resolve,
+  signal: AbortSignal,
+): Promise<Result<URL, UrlRefusal | AddressRefusal>> {
+  const allowed = judgeUrl(text, hosts);
+  if (!allowed.ok) return allowed;
+  const { url, rule } = allowed.value;
+  try {
+    await withDeadline(resolveAllowed(toBareHost(url), rule, resolve), signal);
+  } catch (error) {
+    if (error instanceof AddressRefusedError) return err("must not be of a host with private addresses");
+  }
+  return ok(url);
+}
+
+/** A host resolved to an address that is not allowed. */
+class AddressRefusedError extends Error {
+  readonly code = ADDRESS_REFUSED;
+}
+
+/** One address that is not allowed spoils all: a name of a push service never has one. */
+async function resolveAllowed(
+  host: string,
+  rule: HostRule,
+  resolve: Resolve,
+): Promise<readonly ResolvedAddress[]> {
+  const family = isIP(host);
+  const addresses = family === 0 ? await resolve(host) : [{ address: host, family }];
+  if (addresses.length === 0 || !addresses.every(({ address }) => isAllowedAddress(address, rule)))
+    throw new AddressRefusedError("the host has an address that is not allowed");
+  return addresses;
+}
+
+function resolveAll(hostname: string): Promise<readonly ResolvedAddress[]> {
+  return new Promise((resolve, reject) => {
+    lookup(hostname, { all: true, order: "verbatim" }, (error, addresses) => {
+      if (error === null) resolve(addresses);
+      else reject(error);
+    });
+  });
+}
+
+/** Connects to the addresses that were judged: the socket's own look-up answers those, and no others (R133). */
+function createConnector(options: PinnedTransportOptions, resolve: Resolve): buildConnector.connector {
+  const secureContext = createSecureContext(toTlsOptions(options));
+  const connectors = new Map<HostRule, buildConnector.connector>();
+  const toConnector = (rule: HostRule) => {
+    const connector =
+      connectors.get(rule) ??
+      buildConnector({
+        secureContext,
+        rejectUnauthorized: true, // also where NODE_TLS_REJECT_UNAUTHORIZED says otherwise (R135)
+        allowH2: false,
+        lookup: createLookup(rule, resolve),
+      });
+    connectors.set(rule, connector);
+    return connector;
+  };
+  return (target, callback) => {
+    const host = target.hostname.replace(/^\[|\]$/g, "");
+    const rule = findRule(host, target.port === "" ? 443 : Number(target.port), options.hosts);
+    // A socket asks for no look-up of a literal address, so that is judged here.
+    if (rule === undefined || (isIP(host) !== 0 && !isAllowedAddress(host, rule))) {
+      callback(new AddressRefusedError("the address is not allowed"), null);
+      return;
+    }
+    toConnector(rule)(target, callback);
+  };
+}
+
+function createLookup(rule: HostRule, resolve: Resolve): LookupFunction {
+  return (hostname, { all }, callback) => {
+    const answer = async () => {
+      let addresses: readonly ResolvedAddress[];
+      try {
+        addresses = await resolveAllowed(hostname, rule, resolve);
+      } catch (error) {
+        callback(error as NodeJS.ErrnoException, "");
+        return;
+      }
+      const [first = { address: "", family: 0 }] = addresses;
+      if (all === true) callback(null, [...addresses]);
+      else callback(null, first.address, first.family);
+    };
+    void answer();
+  };
+}
+
+function toTlsOptions({ tls = {}, extraAuthorities = [] }: PinnedTransportOptions): SecureContextOptions {
+  const own = tls.ca === undefined ? undefined : [tls.ca].flat();
+  // Naming authorities replaces the system's, so those are named too.
+  const ca =
+    extraAuthorities.length === 0 ? own : [...(own ?? getCACertificates("default")), ...extraAuthorities];
+  return { ...tls, ...(ca === undefined ? {} : { ca }), minVersion: "TLSv1.2" };
+}
+
+async function post(
+  agent: Agent,
+  hosts: readonly HostRule[],
+  timeoutMs: number,
+  { url: text, headers, body, signal }: TransportRequest,
+): Promise<Result<TransportAnswer, TransportFailure>> {
+  const allowed = judgeUrl(text, hosts);
+  if (!allowed.ok) return err({ kind: "refused", cause: ADDRESS_REFUSED });
+  const { url } = allowed.value;
+  if (signal.aborted) return err({ kind: "failed", cause: CUT_OFF });
+  const deadline = createDeadline(timeoutMs);
+  try {
+    const response = await agent.request({
+      origin: url.origin,
+      path: url.pathname + url.search,
+      method: "POST",
+      headers,
+      body,
+      signal: AbortSignal.any([signal, deadline.signal]),
+    });
+    return ok({
+      status: response.statusCode,
+      headers: toHeaders(response.headers),
+      body: await readStart(response.body),
+    });
+  } catch (error) {
+    if (signal.aborted) return err({ kind: "failed", cause: CUT_OFF });
+    if (deadline.signal.aborted) return err({ kind: "failed", cause: "timeout" });
+    return err({ kind: "failed", cause: toErrorCode(error) });
+  } finally {
+    deadline.clear();
+  }
+}
+
+function toHeaders(headers: Dispatcher.ResponseData["headers"]): Readonly<Record<string, string>> {
+  const flat: Record<string, string> = {};
+  for (const [name, value] of Object.entries(headers))
+    if (value !== undefined) flat[name] = typeof value === "string" ? value : value.join(", ");
+  return flat;
+}
+
+/** The first 4 KiB of an answer; what is longer ends its connection (R136). */
+async function readStart(body: Dispatcher.ResponseData["body"]): Promise<string> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of body as AsyncIterable<Buffer>) {
+    chunks.push(chunk);
+    size += chunk.length;
+    if (size > MAX_ANSWER_BYTES) break; // destroys the stream
+  }
+  return Buffer.concat(chunks).subarray(0, MAX_ANSWER_BYTES).toString("utf8");
+}
+
+/** The code of an error of the network or of TLS. What has none did not come from there and is a bug. */
+function toErrorCode(error: unknown): string {
+  if (error instanceof Error && "code" in error && typeof error.code === "string") return error.code;
+  throw error;
+}
