@@ -16,12 +16,12 @@ export interface BrowserSubscription {
   readonly auth: string;
 }
 
-export interface ReceivedPush extends ReceivedRequest {
+interface ReceivedPush extends ReceivedRequest {
   /** What the browser's service worker would see. */
   readonly text: string;
 }
 
-export interface RefusedPush {
+interface RefusedPush {
   readonly status: number;
   readonly reason: string;
 }
@@ -33,14 +33,14 @@ export interface ServiceAnswer {
 }
 
 /** A request as it came, before anything is checked. Names of headers are in lower case. */
-export interface ReceivedRequest {
+interface ReceivedRequest {
   readonly endpoint: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: Buffer;
 }
 
 /** Decides on an answer before anything is checked; `undefined` leaves it to the service. */
-export type AnswerOnDemand = (
+type AnswerOnDemand = (
   request: ReceivedRequest,
 ) => ServiceAnswer | undefined | Promise<ServiceAnswer | undefined>;
 

@@ -10,7 +10,7 @@ export interface WebPushConfig {
   readonly hosts: readonly HostRule[];
 }
 
-export interface VapidConfig {
+interface VapidConfig {
   /** At least one, the newest first. */
   readonly keys: readonly VapidKey[];
   readonly subject: string;
@@ -20,7 +20,7 @@ export interface VapidConfig {
  * The push services of the browsers: FCM (Chrome and Chromium, which without Google's keys uses jmt17), Mozilla, Apple,
  * and WNS (Edge on Windows).
  */
-export const DEFAULT_WEB_PUSH_HOSTS =
+const DEFAULT_WEB_PUSH_HOSTS =
   "fcm.googleapis.com,jmt17.google.com,*.push.services.mozilla.com,*.push.apple.com,*.notify.windows.com,*.wns.windows.com";
 
 /**

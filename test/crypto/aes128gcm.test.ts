@@ -1,17 +1,12 @@
 // The encryption of push messages: the RFCs' examples byte for byte, and what other implementations make of ours.
 import { createECDH, createSecretKey } from "node:crypto";
-import { createRequire } from "node:module";
+import ece from "http_ece";
 import { describe, expect, test } from "vitest";
 import { decryptPush, decryptRecords, parseMessage } from "../../local/webPushMessage.ts";
 import { encryptPush, encryptRecord, type Ephemeral, toBodyBytes } from "../../shared/crypto/aes128gcm.ts";
 import vectors from "../vectors/webPush.json" with { type: "json" };
 
 const bytes = (text: string) => Buffer.from(text, "base64url");
-
-interface Ece {
-  readonly decrypt: (body: Buffer, params: object) => Buffer;
-}
-const ece = createRequire(import.meta.url)("http_ece") as Ece;
 
 function toEcdh(privateKey: string) {
   const ecdh = createECDH("prime256v1");
@@ -82,7 +77,11 @@ describe("RFC 8291", () => {
 
   test.each(["", "x", '{"secureId":"0"}', "é".repeat(PADDED / 2)])("http_ece decrypts ours: %j", (text) => {
     const body = encryptPush(keys, Buffer.from(text), PADDED);
-    const params = { version: "aes128gcm", privateKey: receiver.ecdh, authSecret: rfc8291.authSecret };
+    const params = {
+      version: "aes128gcm" as const,
+      privateKey: receiver.ecdh,
+      authSecret: rfc8291.authSecret,
+    };
     expect(ece.decrypt(body, params).toString()).toBe(text);
     expect(decryptPush(body, receiver).toString()).toBe(text);
   });

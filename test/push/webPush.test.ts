@@ -1,10 +1,10 @@
 // The Web Push sender against the local push service, over real TLS: what a request looks like, what each answer means,
 // which key a device is pushed to with, and what other implementations say of ours. Sections are of RFC 8030 unless named.
 import { createECDH } from "node:crypto";
-import { createRequire } from "node:module";
 import { request as httpsRequest } from "node:https";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import webPush from "web-push";
+import { PushApiModel } from "web-push-testing/src/PushApiModel.js";
 import {
   type BrowserSubscription,
   createWebPushService,
@@ -486,9 +486,6 @@ describe("other implementations", () => {
   });
 
   test("web-push-testing accepts ours", async () => {
-    const { PushApiModel } = createRequire(import.meta.url)("web-push-testing/src/PushApiModel.js") as {
-      readonly PushApiModel: new () => WebPushTesting;
-    };
     const model = new PushApiModel();
     const { clientHash, keys } = await model.subscribe({
       userVisibleOnly: "true",
@@ -511,15 +508,6 @@ describe("other implementations", () => {
     expect(model.getNotifications({ clientHash })).toEqual({ messages: [JSON.stringify({ secureId: id })] });
   });
 });
-
-interface WebPushTesting {
-  readonly subscribe: (options: object) => Promise<{
-    readonly clientHash: string;
-    readonly keys: { readonly p256dh: string; readonly auth: string };
-  }>;
-  readonly handleNotification: (clientHash: string, headers: object, body: Buffer) => Promise<void>;
-  readonly getNotifications: (options: object) => { readonly messages: readonly string[] };
-}
 
 describe("the local push service is stricter than the real ones", () => {
   const change = (headers: Readonly<Record<string, string | undefined>>, body?: Buffer) => ({
