@@ -10,6 +10,7 @@ import { createLocalKeyWrapper, type KeyWrapper } from "../shared/crypto/kek.ts"
 import { createKeyVaultWrapper } from "../shared/crypto/keyVault.ts";
 import type { Log } from "../shared/base/log.ts";
 import { createHubSender } from "../shared/push/hub.ts";
+import { createSenders } from "../shared/push/senders.ts";
 import type { Sleep } from "../shared/sending/redelivery.ts";
 import { createDropExpired } from "../shared/retention/retention.ts";
 import { createService } from "../shared/service.ts";
@@ -32,16 +33,17 @@ export function createApp(config: Config, clock: Clock, log: Log, sleep: Sleep):
   const credential = createManagedIdentity();
   const store = createTableStore(createTables({ storage, credential, clock, allowLoopback }));
   const keyring = createKeyring({ rows: store, wrapper: createWrapper(config, credential), clock });
+  const hubSender = createHubSender({
+    connectionString: hub.connectionString,
+    hubName: hub.name,
+    alertText,
+    allowLoopback,
+    clock,
+  });
   const service = createService({
     store,
     keyring,
-    hub: createHubSender({
-      connectionString: hub.connectionString,
-      hubName: hub.name,
-      alertText,
-      allowLoopback,
-      clock,
-    }),
+    senders: createSenders([hubSender]),
     clock,
     limits,
     alertText,
@@ -51,11 +53,11 @@ export function createApp(config: Config, clock: Clock, log: Log, sleep: Sleep):
     routes: createRoutes(service, config, {}), // no Web Push yet, so no key of it
     timers: [
       redeliverPushes(config.schedules.redeliverPushes, service.redeliver),
-      dropExpired(
-        config.schedules.dropExpired,
-        createDropExpired({ store, keyring, clock }),
-        createCertificateWatch({ certificates: toWatched(config), clock }),
-      ),
+      dropExpired(config.schedules.dropExpired, {
+        dropExpired: createDropExpired({ store, keyring, clock }),
+        watchCertificates: createCertificateWatch({ certificates: toWatched(config), clock }),
+        sweepDevices: service.sweepDevices,
+      }),
     ],
     tokens: createTokenVerifier({
       ...tokens,

@@ -1,18 +1,31 @@
-// dropExpired: hourly, drops the days that are over and prepares the coming ones; beside it, looks after certificates.
+// dropExpired: hourly, drops the days that are over and prepares the coming ones, checks certificates, and sweeps devices
+// that were not renewed.
+import type { CallContext } from "../shared/base/context.ts";
 import type { WatchCertificates } from "../shared/push/certificate.ts";
 import type { DropExpired } from "../shared/retention/retention.ts";
 import type { Timer } from "./timer.ts";
 
-/** A pass ends in this time; what it did not get to is the next one's. */
+/** A pass ends in this time; the next one goes on with what it did not get to. */
 const PASS_TIMEOUT_MS = 240_000;
 
-export function dropExpired(schedule: string, pass: DropExpired, watch: WatchCertificates): Timer {
+export interface CleanUp {
+  readonly dropExpired: DropExpired;
+  readonly watchCertificates: WatchCertificates;
+  readonly sweepDevices: (context: CallContext) => Promise<void>;
+}
+
+export function dropExpired(
+  schedule: string,
+  { dropExpired: drop, watchCertificates, sweepDevices }: CleanUp,
+): Timer {
   return {
     name: "dropExpired",
     schedule,
-    run: (log) => {
-      watch(log); // first: a store that is away keeps nobody from being told
-      return pass({ log, signal: AbortSignal.timeout(PASS_TIMEOUT_MS) });
+    run: async (log) => {
+      watchCertificates(log); // first: it needs no store
+      const context = { log, signal: AbortSignal.timeout(PASS_TIMEOUT_MS) };
+      await drop(context);
+      await sweepDevices(context);
     },
   };
 }

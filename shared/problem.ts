@@ -10,7 +10,8 @@ export type Failure =
   | { readonly reason: "body_too_large" | "payload_too_large" | "body_too_slow" }
   | { readonly reason: "query_invalid" | "cursor_invalid" | "installation_id_invalid" }
   | { readonly reason: "notification_unknown" }
-  | { readonly reason: "platform_not_served" | "push_channel_refused" }
+  | { readonly reason: "platform_not_served" }
+  | { readonly reason: "push_channel_refused"; readonly detail?: string }
   | { readonly reason: "installations_exhausted" }
   | {
       readonly reason: "idempotency_key_invalid" | "idempotency_key_missing" | "idempotency_key_reused";

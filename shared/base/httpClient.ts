@@ -38,7 +38,7 @@ async function send(agent: Agent, request: PipelineRequest): Promise<PipelineRes
     const response = await agent.request({
       origin: url.origin,
       path: url.pathname + url.search,
-      method: request.method as Dispatcher.HttpMethod,
+      method: request.method,
       headers: request.headers.toJSON({ preserveCase: true }),
       body: typeof request.body === "string" ? request.body : null,
       signal: (request.abortSignal as AbortSignal | undefined) ?? null,

@@ -1,53 +1,117 @@
-// The devices of a recipient, as a push needs them. I/O through the store that is handed in.
+// The devices of a recipient, as a push needs them. One query of the recipient's partition, and a read of a channel's row
+// only for a device whose hold on its channel is in doubt. I/O through the store.
 import type { CallContext } from "../base/context.ts";
-import type { Channels } from "./channels.ts";
-import type { Keyring, RecipientKey } from "../crypto/keyring.ts";
 import { mapBounded } from "../base/deadline.ts";
-import type { PushChannel } from "../domain/notification.ts";
+import type { RecipientKey } from "../crypto/keyring.ts";
+import { DAY_MS } from "../domain/id.ts";
+import type { Platform, PushChannel } from "../domain/notification.ts";
+import type { Senders } from "../push/senders.ts";
+import type { DeviceRows, FormerChannel, InstallationRow, Versioned } from "../store/store.ts";
+import type { InstallationsOptions } from "./installations.ts";
 import { openChannel } from "./pushChannel.ts";
-import type { InstallationRow, Store } from "../store/store.ts";
+
+/** A recipient's devices, and the platforms on which a group push could reach a former device of theirs (P7). */
+export interface DeviceListing {
+  readonly devices: readonly Device[];
+  readonly directOnly: ReadonlySet<Platform>;
+}
 
 export interface Device extends InstallationRow {
-  /** Whether the hub is known to know that this device holds its channel: a tag may not reach it before. */
-  readonly isSettled: boolean;
   /** Of the row as it was listed. */
   readonly etag: string;
-  /** Opens the sealed push channel; nothing where the row was altered. */
+  /** Opens the sealed push channel; `undefined` where the row was altered. */
   readonly openChannel: () => PushChannel | undefined;
 }
 
-export interface DevicesOptions {
-  readonly store: Store;
-  readonly keyring: Keyring;
-  readonly channels: Channels;
-  readonly isLive: (row: InstallationRow) => boolean;
-}
-
-/** The devices of a recipient that were renewed in time and hold their push channel (P7). */
-export type ListDevices = (recipientKey: RecipientKey, context: CallContext) => Promise<readonly Device[]>;
-
 const MAX_PARALLEL_READS = 8;
 
-/** The hub shows an installation to tags with a delay; for so long a device is also reached directly. */
-const VISIBLE_AFTER_MS = 120_000;
-
-/** Whether a device was made, or moved, so lately that a tag may not reach it. */
-export function isFresh({ changedAt }: InstallationRow, now: Date): boolean {
-  return now.getTime() - changedAt.getTime() < VISIBLE_AFTER_MS;
+/** The devices that were renewed in time and hold their push channel (P7). */
+export async function listDevices(
+  options: InstallationsOptions,
+  recipientKey: RecipientKey,
+  { log, signal }: CallContext,
+): Promise<DeviceListing> {
+  const { store, keyring, clock, senders } = options;
+  const [purposes, rows] = await Promise.all([
+    keyring.purposes(signal),
+    store.listDeviceRows(recipientKey, signal),
+  ]);
+  if (rows.installations.some(({ value }) => value === undefined))
+    log.error("row_damaged", { table: "installations" });
+  const now = clock.now();
+  const live = toLiveRows(options, rows);
+  const held = await mapBounded(live, MAX_PARALLEL_READS, async (row) =>
+    (await isHeld(options, row.value, rows.former, signal)) ? row : undefined,
+  );
+  const devices = withoutTwins(held.filter((row) => row !== undefined));
+  const inForce = rows.former.filter(({ value }) => isInForce(value, senders, now));
+  return {
+    devices: devices.map(({ value, etag }) => ({
+      ...value,
+      etag,
+      openChannel: () => openChannel(purposes, value),
+    })),
+    directOnly: new Set(inForce.map(({ value }) => value.platform)),
+  };
 }
 
-export function createListDevices({ store, keyring, channels, isLive }: DevicesOptions): ListDevices {
-  return async (recipientKey, { log, signal }) => {
-    const purposes = await keyring.purposes(signal);
-    const rows = await store.listInstallations(recipientKey, signal);
-    if (rows.some(({ value }) => value === undefined)) log.error("row_damaged", { table: "installations" });
-    const devices = await mapBounded(rows, MAX_PARALLEL_READS, async ({ value, etag }) => {
-      if (value === undefined || !isLive(value)) return undefined;
-      const standing = await channels.readStanding(value.channelKey, value, signal);
-      if (standing === "another's") return undefined;
-      const isSettled = standing === "settled";
-      return { ...value, etag, isSettled, openChannel: () => openChannel(purposes, value) };
-    });
-    return devices.filter((device) => device !== undefined);
-  };
+/** Readable rows that were renewed in time. */
+export function toLiveRows(
+  options: Pick<InstallationsOptions, "clock" | "limits">,
+  { installations }: DeviceRows,
+): readonly Versioned<InstallationRow>[] {
+  return installations.flatMap(({ etag, value }) =>
+    value !== undefined && isLive(options, value) ? [{ etag, value }] : [],
+  );
+}
+
+export function isLive(
+  { clock, limits }: Pick<InstallationsOptions, "clock" | "limits">,
+  row: InstallationRow,
+): boolean {
+  return toExpiresAt(limits, row) > clock.now();
+}
+
+/** When an installation that is not renewed gets nothing more. */
+export function toExpiresAt(
+  { installationTtlDays }: InstallationsOptions["limits"],
+  row: InstallationRow,
+): Date {
+  return new Date(row.renewedAt.getTime() + installationTtlDays * DAY_MS);
+}
+
+/**
+ * Whether the row's recipient holds its channel. A row that was reconciled and whose channel is not named as a former one
+ * does: whoever takes a channel over first writes that into the former owner's partition.
+ */
+async function isHeld(
+  { store }: InstallationsOptions,
+  row: InstallationRow,
+  former: DeviceRows["former"],
+  signal: AbortSignal,
+): Promise<boolean> {
+  const isInDoubt =
+    row.reconciledAt === undefined || former.some(({ value }) => value.channelKey === row.channelKey);
+  if (!isInDoubt) return true;
+  const channel = await store.readChannel(row.channelKey, signal);
+  // Under whichever installation id: a device that was installed anew is the same recipient's.
+  return channel?.value.holder?.recipientKey === row.recipientKey;
+}
+
+/** Of several rows for one push channel (a device was installed anew) the newest. */
+function withoutTwins(rows: readonly Versioned<InstallationRow>[]): readonly Versioned<InstallationRow>[] {
+  const newest = new Map<string, Versioned<InstallationRow>>();
+  for (const row of rows) {
+    const known = newest.get(row.value.channelKey);
+    if (known === undefined || known.value.renewedAt < row.value.renewedAt)
+      newest.set(row.value.channelKey, row);
+  }
+  return [...newest.values()];
+}
+
+/** Whether group pushes could still reach the former channel. The directory applies a removal some time after it said so. */
+export function isInForce({ sender, removedAt }: FormerChannel, senders: Senders, now: Date): boolean {
+  const groups = senders.named(sender)?.groups;
+  if (groups === undefined) return false;
+  return removedAt === undefined || now.getTime() - removedAt.getTime() < groups.visibleAfterMs;
 }

@@ -1,43 +1,50 @@
-// Work that a call begins and that has to come to its end, whatever becomes of the call: a task in the outbox stands
-// before it and goes after it. I/O through the store that is handed in.
-import type { CallContext } from "../base/context.ts";
+// Work that a call begins and that has to be finished whatever becomes of the call: a task is written to the outbox
+// before the work and deleted after it. I/O through the store.
 import { randomUUID } from "node:crypto";
 import type { Clock } from "../base/clock.ts";
-import { type Log, toCause } from "../base/log.ts";
-import { toBackOffMs, toLeasedRow } from "./outbox.ts";
-import type { EraseWork, OutboxKey, OutboxRow, SettleWork, Store } from "../store/store.ts";
+import type { CallContext } from "../base/context.ts";
+import { toCause } from "../base/log.ts";
+import type { ReconcileWork } from "../devices/reconcileWork.ts";
+import type { Store } from "../store/store.ts";
+import { toBackOffMs, toFreeRow, toNewRow } from "./outbox.ts";
+import type { EraseWork, TaskId } from "./work.ts";
 
-type Task = SettleWork | EraseWork;
+type Task = ReconcileWork | EraseWork;
 
-/** A task that stands in the outbox; redelivery takes it where its maker does not come to an end. */
+/** A task in the outbox. Redelivery takes it if its maker does not finish. */
 export interface HeldTask {
-  /** It is done. A failure to say so has it done once more, which is harmless. */
+  /** Whether there is time for one more step. Once the lease is over, redelivery may work on the same. */
+  readonly isLeased: () => boolean;
+  /** The work is finished. If this cannot be written, the work is done once more, which is harmless. */
   readonly done: (context: CallContext) => Promise<void>;
-  /** It is left to redelivery. */
+  /** Redelivery is to finish the work. */
   readonly leave: (context: CallContext) => Promise<void>;
 }
 
 export interface Tasks {
-  /** @throws StoreUnavailableError; then nothing is begun. */
+  /** @throws StoreUnavailableError; then nothing has begun. */
   readonly begin: (work: Task, signal: AbortSignal) => Promise<HeldTask>;
-  /** Leaves the whole of it to redelivery. */
+  /** Leaves all of the work to redelivery. */
   readonly add: (work: Task, signal: AbortSignal) => Promise<void>;
 }
 
-export function createTasks({ store, clock }: { readonly store: Store; readonly clock: Clock }): Tasks {
+/** Longer than one call of a sender takes (R115). */
+const STEP_MS = 6_000;
+
+export interface TasksOptions {
+  readonly store: Store;
+  readonly clock: Clock;
+}
+
+export function createTasks({ store, clock }: TasksOptions): Tasks {
   return {
     begin: async (work, signal) => {
-      const key = toTaskKey();
-      const row = toLeasedRow(work, clock);
-      const etag = await store.putOutbox(key, row, undefined, signal);
-      if (etag === undefined) throw new Error("a task's key was drawn twice");
-      const { leaseUntil: _, ...free } = row;
-      const leave = (): OutboxRow => ({
-        ...free,
-        attempts: 1,
-        dueAt: new Date(clock.now().getTime() + toBackOffMs(0)),
-      });
-      const conclude = async (log: Log, write: () => Promise<unknown>) => {
+      const key = createTaskId(clock.now());
+      const row = toNewRow(work, work.kind, clock);
+      const etag = await store.writeOutbox({ key, after: row }, signal);
+      if (etag === undefined) throw new Error("a task's ID was drawn twice");
+      const before = { etag, value: row };
+      const conclude = async ({ log }: CallContext, write: () => Promise<unknown>) => {
         try {
           await write();
         } catch (error) {
@@ -45,23 +52,24 @@ export function createTasks({ store, clock }: { readonly store: Store; readonly 
         }
       };
       return {
-        done: (context) => conclude(context.log, () => store.deleteOutbox(key, etag, context.signal)),
-        leave: (context) => conclude(context.log, () => store.putOutbox(key, leave(), etag, context.signal)),
+        isLeased: () => clock.now().getTime() + STEP_MS < row.leaseUntil.getTime(),
+        done: (context) => conclude(context, () => store.writeOutbox({ key, before }, context.signal)),
+        leave: (context) =>
+          conclude(context, () => {
+            const dueAt = new Date(clock.now().getTime() + toBackOffMs(0));
+            const after = { ...toFreeRow(row), attempts: 1, due: { [work.kind]: dueAt } };
+            return store.writeOutbox({ key, before, after }, context.signal);
+          }),
       };
     },
     add: async (work, signal) => {
       const now = clock.now();
-      await store.putOutbox(
-        toTaskKey(),
-        { createdAt: now, attempts: 0, work, dueAt: now },
-        undefined,
-        signal,
-      );
+      const row = { createdAt: now, attempts: 0, work, due: { [work.kind]: now } };
+      await store.writeOutbox({ key: createTaskId(now), after: row }, signal);
     },
   };
 }
 
-/** No notification's ID is of this form. */
-function toTaskKey(): OutboxKey {
-  return `task-${randomUUID()}` as OutboxKey;
+function createTaskId(now: Date): TaskId {
+  return `task-${String(now.getTime()).padStart(15, "0")}-${randomUUID()}` as TaskId;
 }

@@ -87,7 +87,7 @@ export function toBareHost({ hostname }: URL): string {
   return hostname.startsWith("[") ? hostname.slice(1, -1) : hostname;
 }
 
-function toPort({ port }: URL): number {
+export function toPort({ port }: URL): number {
   return port === "" ? HTTPS_PORT : Number(port);
 }
 

@@ -25,7 +25,14 @@ import type { RecipientKey } from "../crypto/keyring.ts";
 import { createDeadline } from "../base/deadline.ts";
 import type { Platform, PushChannel } from "../domain/notification.ts";
 import type { Secret } from "../base/secret.ts";
-import { type HubSender, MAX_RECIPIENTS_PER_PUSH, type PushMessage, type PushOutcome } from "./sender.ts";
+import {
+  CUT_OFF,
+  type DirectoryEntry,
+  type DirectoryOutcome,
+  type PushMessage,
+  type PushOutcome,
+  type Sender,
+} from "./sender.ts";
 
 export interface HubOptions {
   readonly connectionString: Secret<string>;
@@ -43,54 +50,106 @@ const DEFAULT_RETRY_AFTER_SECONDS = 10;
 /** One call (R115); a hub that hangs is one that is away. */
 const CALL_TIMEOUT_MS = 5_000;
 
+/** A new or changed installation is shown to tags after so long (measured; the hub documents no bound). */
+const VISIBLE_AFTER_MS = 120_000;
+/** More direct pushes than that would cost more than the hub's own fan-out is worth. */
+const MAX_DIRECT_PUSHES = 5;
+/** Tags of one expression (Notification Hubs: "Routing and tag expressions"). */
+const MAX_TAGS = 20;
+
 /** @throws Error, without the text of the setting, when the connection string is not one or is not https. */
-export function createHubSender(options: HubOptions): HubSender {
-  const { clock, alertText } = options;
-  const context = connect(options);
-
-  async function push(
-    platform: Platform,
-    message: PushMessage,
-    signal: AbortSignal,
-    target: { readonly tagExpression: string } | { readonly deviceHandle: string | BrowserPushChannel },
-  ): Promise<PushOutcome> {
-    const notification = toHubNotification(parseHubPlatform(platform), message, alertText, clock.now());
-    // Only what `target` holds may stand in the options: the SDK takes a property that is there but undefined
-    // for the tag "undefined", and no target at all for a broadcast.
-    return call(clock, signal, async (abortSignal) => {
-      const answer = await sendNotification(context, notification, { ...target, abortSignal });
-      return answer.trackingId === undefined ? {} : { trackingId: answer.trackingId };
-    });
-  }
-
+export function createHubSender(options: HubOptions): Sender {
+  const { clock } = options;
+  const hub: Hub = { ...options, context: connect(options) };
   return {
+    name: "hub",
     platforms: HUB_PLATFORMS,
+    isServing: () => true,
     // async, so that a refused target rejects rather than throws
-    pushToRecipients: async (platform, recipients, message, signal) =>
-      push(platform, message, signal, { tagExpression: toTagExpression(recipients) }),
-    pushToDevice: async (platform, channel, message, signal) =>
-      push(platform, message, signal, { deviceHandle: toDeviceHandle(channel) }),
-    putInstallation: ({ channelKey, recipientKey, platform, channel, expiresAt }, signal) => {
-      const installation = {
-        installationId: channelKey,
-        platform: parseHubPlatform(platform),
-        pushChannel: toHubChannel(channel),
-        tags: [toTag(recipientKey)],
-        expirationTime: expiresAt.toISOString(),
-      } as Installation; // the SDK's union cannot follow platform and channel varying together
-      return call(clock, signal, async (abortSignal) => {
-        await createOrUpdateInstallation(context, installation, { abortSignal });
-        return {};
-      });
+    push: async ({ platform, channel }, message, { signal }) =>
+      send(hub, { platform, message, target: { deviceHandle: toDeviceHandle(channel) } }, signal),
+    groups: {
+      maxRecipients: MAX_TAGS,
+      visibleAfterMs: VISIBLE_AFTER_MS,
+      maxDirectPushes: MAX_DIRECT_PUSHES,
+      push: async (platform, recipients, message, { signal }) =>
+        send(hub, { platform, message, target: { tagExpression: toTagExpression(recipients) } }, signal),
     },
-    deleteInstallation: async (channelKey, signal) => {
-      const outcome = await call(clock, signal, async (abortSignal) => {
-        await deleteInstallation(context, channelKey, { abortSignal });
-        return {};
-      });
-      return outcome.kind === "credentials" && outcome.status === 404 ? { kind: "accepted" } : outcome;
+    directory: {
+      put: async (entry, { signal }) => {
+        const installation = toHubInstallation(entry);
+        const outcome = await call(clock, signal, async (abortSignal) => {
+          await createOrUpdateInstallation(hub.context, installation, { abortSignal });
+          return {};
+        });
+        return toDirectoryOutcome(outcome);
+      },
+      remove: async (entryId, { signal }) => {
+        const outcome = await call(clock, signal, async (abortSignal) => {
+          await deleteInstallation(hub.context, entryId, { abortSignal });
+          return {};
+        });
+        if (outcome.kind === "credentials" && outcome.status === 404) return { kind: "accepted" };
+        return toDirectoryOutcome(outcome);
+      },
     },
   };
+}
+
+interface Hub extends HubOptions {
+  readonly context: NotificationHubsClientContext;
+}
+
+interface HubPush {
+  readonly platform: Platform;
+  readonly message: PushMessage;
+  readonly target:
+    { readonly tagExpression: string } | { readonly deviceHandle: string | BrowserPushChannel };
+}
+
+async function send(
+  { context, alertText, clock }: Hub,
+  { platform, message, target }: HubPush,
+  signal: AbortSignal,
+): Promise<PushOutcome> {
+  const notification = toHubNotification(parseHubPlatform(platform), message, alertText, clock.now());
+  // Only what `target` holds may be in the options: the SDK takes a property that is there but undefined for the tag
+  // "undefined", and no target at all for a broadcast.
+  return call(clock, signal, async (abortSignal) => {
+    const answer = await sendNotification(context, notification, { ...target, abortSignal });
+    return answer.trackingId === undefined ? {} : { trackingId: answer.trackingId };
+  });
+}
+
+function toHubInstallation({
+  entryId,
+  recipientKey,
+  platform,
+  channel,
+  expiresAt,
+}: DirectoryEntry): Installation {
+  return {
+    installationId: entryId,
+    platform: parseHubPlatform(platform),
+    pushChannel: toHubChannel(channel),
+    tags: [toTag(recipientKey)],
+    expirationTime: expiresAt.toISOString(),
+  } as Installation; // the SDK's union cannot follow platform and channel varying together
+}
+
+/** Only a 400 says plainly that this push channel is invalid. A conflict or a missing hub passes. */
+function toDirectoryOutcome(outcome: PushOutcome): DirectoryOutcome {
+  switch (outcome.kind) {
+    case "message":
+      return outcome.status === 400
+        ? { kind: "refused", status: outcome.status }
+        : { kind: "transient", cause: `status ${outcome.status}` };
+    case "gone":
+    case "damaged":
+      return { kind: "transient", cause: outcome.kind };
+    default:
+      return outcome;
+  }
 }
 
 function connect({ connectionString, hubName, allowLoopback }: HubOptions): NotificationHubsClientContext {
@@ -143,7 +202,7 @@ function toTag(recipientKey: RecipientKey): string {
 
 /** One tag, or an OR of at most 20. Nobody is an error: without a target the hub would push to everybody. */
 function toTagExpression(recipients: readonly RecipientKey[]): string {
-  if (recipients.length < 1 || recipients.length > MAX_RECIPIENTS_PER_PUSH)
+  if (recipients.length < 1 || recipients.length > MAX_TAGS)
     throw new Error("a push needs 1 to 20 recipients");
   return recipients.map(toTag).join(" || ");
 }
@@ -249,6 +308,8 @@ async function call(
   try {
     return { kind: "accepted", ...(await operation(AbortSignal.any([signal, deadline.signal]))) };
   } catch (error) {
+    // Our caller's deadline says nothing of the hub; a whole call without an answer does.
+    if (signal.aborted) return { kind: "transient", cause: CUT_OFF };
     return toOutcome(error, clock.now());
   } finally {
     deadline.clear();
@@ -269,9 +330,9 @@ function toOutcome(error: unknown, now: Date): PushOutcome {
     return { kind: "throttled", retryAfterSeconds: parseRetryAfter(retryAfter, now) };
   // 404: there is no such hub. Never "gone": the hub takes sends in a queue and says nothing of devices here.
   if (status === 401 || status === 403 || status === 404) return { kind: "credentials", status };
-  if (status === 408 || status === 425 || status >= 500 || status < 400)
-    return { kind: "transient", cause: `status ${status}` };
-  return { kind: "message", status };
+  // Only these speak of the message. Anything else, a conflict (409) among it, may pass.
+  if (status === 400 || status === 413) return { kind: "message", status };
+  return { kind: "transient", cause: `status ${status}` };
 }
 
 interface RestErrorShape {

@@ -1,7 +1,7 @@
 // What a sender is: one way to carry a notification's ID to devices. push/senders.ts picks one for each platform; the
 // rest of the service knows senders by this interface alone. No I/O.
 import type { CallContext } from "../base/context.ts";
-import type { ChannelKey, RecipientKey } from "../crypto/keyring.ts";
+import type { RecipientKey } from "../crypto/keyring.ts";
 import type { NotificationId } from "../domain/id.ts";
 import type { Display, Platform, PushChannel, Urgency } from "../domain/notification.ts";
 
@@ -113,32 +113,3 @@ export interface DirectoryEntry {
 export type DirectoryOutcome =
   | Extract<PushOutcome, { readonly kind: "accepted" | "throttled" | "transient" | "credentials" }>
   | { readonly kind: "refused"; readonly status: number };
-
-export const MAX_RECIPIENTS_PER_PUSH = 20;
-
-/** The hub's own interface of before; delivery moves to `Sender` with the next commits. */
-export interface HubSender {
-  readonly platforms: readonly Platform[];
-  readonly pushToDevice: (
-    platform: Platform,
-    channel: PushChannel,
-    message: PushMessage,
-    signal: AbortSignal,
-  ) => Promise<PushOutcome>;
-  readonly pushToRecipients: (
-    platform: Platform,
-    recipients: readonly RecipientKey[],
-    message: PushMessage,
-    signal: AbortSignal,
-  ) => Promise<PushOutcome>;
-  readonly putInstallation: (installation: HubInstallation, signal: AbortSignal) => Promise<PushOutcome>;
-  readonly deleteInstallation: (channelKey: ChannelKey, signal: AbortSignal) => Promise<PushOutcome>;
-}
-
-export interface HubInstallation {
-  readonly channelKey: ChannelKey;
-  readonly recipientKey: RecipientKey;
-  readonly platform: Platform;
-  readonly channel: PushChannel;
-  readonly expiresAt: Date;
-}

@@ -10,6 +10,9 @@ import type { Store } from "../store/store.ts";
 
 /** Longer than any notification lives (28 days), so that a send finds its table and key made. */
 const PREPARED_DAYS = 30;
+const WEEK_DAYS = 7;
+/** Dead letters are kept for so long after the week in which their notifications expired. */
+const DEAD_LETTER_DAYS = 7;
 
 export interface RetentionOptions {
   readonly store: Store;
@@ -57,9 +60,18 @@ export function createDropExpired({ store, keyring, clock }: RetentionOptions): 
       ];
       for (const make of missing) if (await attempt("day_not_prepared", day, make)) prepared++;
     }
-    const stale = await store.dropStale(clock.now(), signal);
+    for (const day of await store.listClaimDays(signal)) {
+      // A key used at the end of a day is remembered to the end of the next one.
+      if (day >= today - 1) continue;
+      if (await attempt("day_not_dropped", day, () => store.dropClaimDay(day, signal))) dropped++;
+    }
+    await attempt("day_not_prepared", today + 1, () => store.prepareClaimDay(today + 1, signal));
+    for (const week of await store.listDeadLetterWeeks(signal)) {
+      if (week + WEEK_DAYS + DEAD_LETTER_DAYS > today) continue;
+      if (await attempt("week_not_dropped", week, () => store.dropDeadLetterWeek(week, signal))) dropped++;
+    }
     if (await keyring.wrapRootAnew(signal)) log.info("root_key_wrapped_anew");
     if (failures.length > 0) throw failures.at(-1);
-    log.info("expired_dropped", { dropped, prepared, stale });
+    log.info("expired_dropped", { dropped, prepared });
   };
 }

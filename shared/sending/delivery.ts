@@ -1,219 +1,197 @@
-// One try at the pushes of a notification, and what becomes of its outbox row afterwards: the same for sendSecure, which
-// makes the first try, and for redeliverPushes, which makes the others. I/O through what is handed in.
-import type { CallContext } from "../base/context.ts";
+// One try at the pushes of a notification, and what its outbox row becomes afterwards: the same for sendSecure, which makes
+// the first try, and for redeliverPushes, which makes the others. I/O through store, senders and devices.
 import type { Clock } from "../base/clock.ts";
-import type { RecipientKey } from "../crypto/keyring.ts";
+import type { CallContext } from "../base/context.ts";
 import { mapBounded } from "../base/deadline.ts";
+import { toCause } from "../base/log.ts";
+import type { RecipientKey } from "../crypto/keyring.ts";
+import type { Device } from "../devices/devices.ts";
+import type { Installations } from "../devices/installations.ts";
+import type { NotificationId } from "../domain/id.ts";
+import { type PushStatus, toPushStatus } from "../domain/notification.ts";
+import { toBackOffMs, toDue, toFreeRow, toLeasedRow } from "../outbox/outbox.ts";
+import type { DeadLetterReason, OutboxRow, PendingRecipient, SendWork } from "../outbox/work.ts";
+import { reportOutcome } from "../push/outcome.ts";
+import { CUT_OFF, type PushMessage, type PushOutcome } from "../push/sender.ts";
+import type { Senders } from "../push/senders.ts";
+import { RowDamagedError } from "../store/rows.ts";
+import { type OutboxChange, type Store, StoreUnavailableError } from "../store/store.ts";
 import {
-  isOpen,
+  type PushCall,
   type PushResult,
-  pushAll,
   type Recipient,
-  toOwed,
-  toPushes,
+  toCalls,
+  toCurrentTargets,
+  toPending,
   toRecipientStatus,
   toTargets,
 } from "./fanOut.ts";
-import { DAY_MS, type NotificationId } from "../domain/id.ts";
-import type { Device } from "../devices/devices.ts";
-import type { Installations } from "../devices/installations.ts";
-import { toCause } from "../base/log.ts";
-import { type PushStatus, toPushStatus } from "../domain/notification.ts";
-import { toBackOffMs, toRenewedRow } from "../outbox/outbox.ts";
-import { reportOutcome } from "../push/outcome.ts";
-import type { HubSender, PushMessage, PushOutcome } from "../push/sender.ts";
-import {
-  type DeadReason,
-  type OutboxRow,
-  type Owed,
-  type SendWork,
-  type Store,
-  StoreUnavailableError,
-} from "../store/store.ts";
+import { type Gates, toDestination } from "./gates.ts";
 
 export interface DeliveryOptions {
   readonly store: Store;
-  readonly hub: HubSender;
+  readonly senders: Senders;
   readonly clock: Clock;
-  readonly installations: Installations;
+  readonly installations: Pick<Installations, "listDevices" | "forget">;
 }
 
-/** An outbox row of pushes that is ours, as it stands in the store. */
+/** An outbox row of a send that this process has leased, as it is in the store. */
 export interface HeldSend {
   readonly id: NotificationId;
   readonly etag: string;
-  readonly row: OutboxRow & { readonly work: SendWork };
+  readonly row: OutboxRow<SendWork>;
 }
 
-/** What a try came to. */
-export interface Attempt {
-  readonly owed: readonly Owed[];
+/** The pushes to try now. */
+export interface Try {
+  readonly recipients: readonly Recipient[];
+  readonly message: PushMessage;
+  /** Tries before this one. */
+  readonly attempts: number;
+  readonly gates: Gates;
+}
+
+/** What is pending after a try for each recipient (with nothing pending too), and the outcome of each call. */
+export interface Tried {
+  readonly pending: readonly PendingRecipient[];
   readonly outcomes: readonly PushOutcome[];
 }
 
-export interface Delivery {
-  readonly listDevices: (owed: readonly Owed[], context: CallContext) => Promise<readonly Recipient[]>;
-  /**
-   * Those whose payload is still there: to others nothing is owed. Whole: each row was written, and not taken back, also
-   * where its payload has been deleted since.
-   */
-  readonly readLive: <T extends Owed>(
-    id: NotificationId,
-    owed: readonly T[],
-    context: CallContext,
-  ) => Promise<{ readonly live: readonly T[]; readonly isWhole: boolean }>;
-  /** Takes back every recipient's row, and then the outbox row; false where that is somebody else's by now. */
-  readonly takeBack: (held: HeldSend, signal: AbortSignal) => Promise<boolean>;
-  /** Pushes what is owed; never throws but for a bug. What `signal` ends is still owed. */
-  readonly attempt: (
-    recipients: readonly Recipient[],
-    message: PushMessage,
-    context: CallContext,
-  ) => Promise<Attempt>;
-  /**
-   * Records what a try came to: marks; then the row is deleted, kept as dead, or due again. Where somebody else has taken
-   * it meanwhile, it is theirs.
-   */
-  readonly conclude: (held: HeldSend, attempt: Attempt, context: CallContext) => Promise<PushStatus>;
-  /** Nothing more is tried: what is still owed has failed. */
-  readonly giveUp: (held: HeldSend, reason: DeadReason, context: CallContext) => Promise<void>;
+/** The result of a try, and the change to the outbox row that records it. Marks and dead letters are written already. */
+export interface Conclusion {
+  readonly status: PushStatus;
+  readonly change: OutboxChange;
 }
 
-/** The hub's name in the row by which it is paused. */
-export const HUB = "hub";
-
-/** Dead rows are kept so long, for receipts and for whoever looks after it (R111). */
-export const DEAD_KEPT_MS = 7 * DAY_MS;
 const MAX_PARALLEL_READS = 16;
 const MAX_PARALLEL_MARKS = 16;
+const MAX_PARALLEL_PUSHES = 8;
 
-export function createDelivery({ store, hub, clock, installations }: DeliveryOptions): Delivery {
-  /** Before the row goes, since it is what says `pending` until then. */
-  async function mark(id: NotificationId, closed: readonly Owed[], signal: AbortSignal): Promise<void> {
-    await mapBounded(closed, MAX_PARALLEL_MARKS, async (owed) => {
-      const status = toRecipientStatus(owed);
-      if (status === "failed" || status === "noDevices")
-        await store.markPush(owed.recipientKey, id, status, signal);
+/** The recipients with their devices, and the targets that reach them. */
+export function listRecipients(
+  { installations, senders, clock }: DeliveryOptions,
+  pending: readonly PendingRecipient[],
+  context: CallContext,
+): Promise<readonly Recipient[]> {
+  return mapBounded(pending, MAX_PARALLEL_READS, async (one) => {
+    const listing = await installations.listDevices(one.recipientKey, context);
+    const targets =
+      one.targets === undefined
+        ? toTargets(listing, senders, clock.now())
+        : toCurrentTargets(one.targets, listing);
+    return { ...one, listing, targets };
+  });
+}
+
+/**
+ * Recipients whose payload still exists: nothing is pushed to the others. Whole: each row was written and not rolled
+ * back, even if its payload has been deleted since.
+ */
+export async function readLive<T extends PendingRecipient>(
+  { store }: Pick<DeliveryOptions, "store">,
+  { id, pending }: { readonly id: NotificationId; readonly pending: readonly T[] },
+  { log, signal }: CallContext,
+): Promise<{ readonly live: readonly T[]; readonly isWhole: boolean }> {
+  const states = await mapBounded(pending, MAX_PARALLEL_READS, async ({ recipientKey }) => {
+    try {
+      const found = (await store.readMarks(recipientKey, id, signal))?.value;
+      if (found === undefined || found.gone === "rolledBack") return "missing";
+      return found.gone === undefined ? "live" : "gone";
+    } catch (error) {
+      if (!(error instanceof RowDamagedError)) throw error;
+      log.error("row_damaged", { table: "notifications" });
+      return "gone"; // it was written, and opens for nobody
+    }
+  });
+  return { live: pending.filter((_one, i) => states[i] === "live"), isWhole: !states.includes("missing") };
+}
+
+/** Rolls back every recipient's row, and then the outbox row. False where somebody else has taken the outbox row. */
+export async function rollBack(
+  { store, clock }: Pick<DeliveryOptions, "store" | "clock">,
+  { id, etag, row }: HeldSend,
+  signal: AbortSignal,
+): Promise<boolean> {
+  // Lease it again, for long enough: whoever takes the row over after that has promised the notification.
+  const leased = toLeasedRow(row, clock);
+  const renewed = await store.writeOutbox({ key: id, before: { etag, value: row }, after: leased }, signal);
+  if (renewed === undefined) return false;
+  await mapBounded(row.work.pending, MAX_PARALLEL_MARKS, async ({ recipientKey }) => {
+    if (clock.now() >= leased.leaseUntil) throw new StoreUnavailableError("the lease is over");
+    await store.rollBackNotification(recipientKey, id, signal);
+  });
+  const before = { etag: renewed, value: leased };
+  return (await store.writeOutbox({ key: id, before }, signal)) !== undefined;
+}
+
+/** Makes the pushes that are due, and says what is pending afterwards. What `signal` cuts off stays pending. */
+export async function tryPushes(
+  options: DeliveryOptions,
+  attempt: Try,
+  context: CallContext,
+): Promise<Tried> {
+  const { senders, clock, store, installations } = options;
+  const { recipients, message, attempts, gates } = attempt;
+  const { log, signal } = context;
+  const now = clock.now();
+  const calls = toCalls(recipients, senders, now);
+  const results = await mapBounded(calls, MAX_PARALLEL_PUSHES, (call) => push(call, attempt, context));
+  for (const { outcome, platform } of results) reportOutcome(log.with({ platform }), outcome, "pushed");
+  for (const [name, until] of gates.takePauses())
+    await store.pause(name, until, signal).catch((error: unknown) => {
+      log.warn("pause_not_written", { cause: toCause(error) }); // the next pass learns it from the sender
     });
-  }
-
-  async function write(
-    { id, etag, row }: HeldSend,
-    open: readonly Owed[],
-    failed: readonly RecipientKey[],
-    later: { readonly dueAt: Date } | { readonly reason: DeadReason },
-    signal: AbortSignal,
-  ): Promise<void> {
-    const { leaseUntil: _, dueAt: __, ...kept } = row;
-    const work: SendWork = { ...row.work, isWritten: true, owed: open, failed };
-    if (open.length > 0 && "dueAt" in later)
-      await store.putOutbox(id, { ...kept, work, attempts: row.attempts + 1, ...later }, etag, signal);
-    else if (failed.length > 0) {
-      const dropAfter = new Date(clock.now().getTime() + DEAD_KEPT_MS);
-      const reason = "reason" in later ? later.reason : "refused";
-      await store.putOutbox(id, { ...kept, work, dropAfter, reason }, etag, signal);
-    } else await store.deleteOutbox(id, etag, signal);
-  }
-
-  return {
-    listDevices: (owed, { log, signal }) =>
-      mapBounded(owed, MAX_PARALLEL_READS, async (one) => {
-        // A direct push needs the device's channel; a tag needs none.
-        const needsDevices =
-          one.targets === undefined || one.targets.some(({ installationId }) => installationId !== undefined);
-        const devices = needsDevices
-          ? await installations.listDevices(one.recipientKey, { log, signal })
-          : [];
-        return { ...one, devices, targets: one.targets ?? toTargets(devices, clock.now()) };
-      }),
-
-    readLive: async (id, owed, { log, signal }) => {
-      const marks = await mapBounded(owed, MAX_PARALLEL_READS, async ({ recipientKey }) => {
-        try {
-          const found = (await store.readMarks(recipientKey, id, signal))?.value;
-          if (found === undefined || found.gone === "takenBack") return "missing";
-          return found.gone === undefined ? "live" : "gone";
-        } catch (error) {
-          if (!(error instanceof Error && "code" in error && error.code === "ROW_DAMAGED")) throw error;
-          log.error("row_damaged", { table: "notifications" });
-          return "gone"; // it was written, and opens for nobody
-        }
-      });
-      return { live: owed.filter((_one, i) => marks[i] === "live"), isWhole: !marks.includes("missing") };
-    },
-
-    takeBack: async ({ id, etag, row }, signal) => {
-      // Ours once more, and for long enough: whoever takes it over after that has promised it.
-      const leased = toRenewedRow(row, clock);
-      const renewed = await store.putOutbox(id, leased, etag, signal);
-      if (renewed === undefined) return false;
-      await mapBounded(row.work.owed, MAX_PARALLEL_MARKS, async ({ recipientKey }) => {
-        if (clock.now() >= leased.leaseUntil) throw new StoreUnavailableError("the lease is over");
-        await store.takeBackNotification(recipientKey, id, signal);
-      });
-      return (await store.deleteOutbox(id, renewed, signal)) === "written";
-    },
-
-    attempt: async (recipients, message, { log, signal }) => {
-      const results = await pushAll(hub, toPushes(recipients), message, signal);
-      for (const { outcome, platform } of results) reportOutcome(log.with({ platform }), outcome, "pushed");
-      const longest = Math.max(
-        0,
-        ...results.map(({ outcome }) => (outcome.kind === "throttled" ? outcome.retryAfterSeconds : 0)),
-      );
-      if (longest > 0)
-        await store
-          .pause(HUB, new Date(clock.now().getTime() + longest * 1000), signal)
-          .catch((error: unknown) => {
-            log.warn("pause_not_written", { cause: toCause(error) }); // the next pass is told by the hub itself
-          });
-      for (const device of toGone(results)) await forget(device, { log, signal });
-      return {
-        owed: recipients.map((recipient) => toOwed(recipient, results)),
-        outcomes: results.map(({ outcome }) => outcome),
-      };
-    },
-
-    conclude: async (held, { owed, outcomes }, { log, signal }) => {
-      const open = owed.filter((one) => toRecipientStatus(one) === "pending");
-      const closed = owed.filter((one) => !open.includes(one));
-      await mark(held.id, closed, signal);
-      const newlyFailed = toFailed(closed);
-      const failed = [...held.row.work.failed, ...newlyFailed];
-      const backOffMs = toBackOffMs(held.row.attempts, outcomes.filter(isOpen));
-      // Not behind its expiry, which is to be told in time.
-      const dueAt = new Date(Math.min(clock.now().getTime() + backOffMs, held.row.work.expiresAt.getTime()));
-      await write(held, open, failed, { dueAt }, signal);
-      if (newlyFailed.length > 0)
-        log.error("push_given_up", {
-          reason: "refused",
-          attempts: held.row.attempts + 1,
-          recipients: newlyFailed.length,
-        });
-      const earlier: readonly PushStatus[] = held.row.work.failed.length > 0 ? ["failed"] : [];
-      const status = toPushStatus([...owed.map(toRecipientStatus), ...earlier]);
-      if (status === "pending")
-        log.warn("push_postponed", { attempts: held.row.attempts + 1, dueAt: dueAt.toISOString() });
-      return status;
-    },
-
-    giveUp: async (held, reason, { log, signal }) => {
-      const { owed, failed } = held.row.work;
-      const ended = owed.map((one) => ({ ...one, targets: [], hasFailed: true }));
-      // A mark needs a row, and that may be gone with its day; the dead row says the same.
-      await mark(held.id, ended, signal).catch((error: unknown) => {
-        log.warn("push_not_marked", { cause: toCause(error) });
-      });
-      await write(held, [], [...failed, ...toFailed(ended)], { reason }, signal);
-      log.error("push_given_up", { reason, attempts: held.row.attempts, recipients: ended.length });
-    },
-  };
-
-  async function forget(device: Device, { log, signal }: CallContext): Promise<void> {
-    await installations.forget(device, { log, signal }).catch((error: unknown) => {
+  for (const device of toGone(results))
+    await installations.forget(device, context).catch((error: unknown) => {
       log.warn("device_not_forgotten", { cause: toCause(error) }); // the next push finds it gone again
     });
+  // Never after the expiry, when the receipt says that it has failed.
+  const latestMs = message.expiresAt.getTime();
+  const toDueAt = (outcome: PushOutcome) =>
+    new Date(Math.min(clock.now().getTime() + toBackOffMs(attempts, [outcome]), latestMs));
+  return {
+    pending: recipients.map((recipient) => toPending(recipient, results, toDueAt)),
+    outcomes: results.map(({ outcome }) => outcome),
+  };
+}
+
+async function push(
+  { sender, platform, recipients, device }: PushCall,
+  { message, gates }: Try,
+  context: CallContext,
+): Promise<PushResult> {
+  const result = { senderName: sender.name, platform, recipients, ...(device && { device }) };
+  // One device's damaged row is not the other recipients' trouble, nor is what the sender cannot make sense of.
+  try {
+    const channel = device?.openChannel();
+    if (device !== undefined && channel === undefined) return { ...result, outcome: { kind: "damaged" } };
+    const destination = toDestination(sender, channel && sender.toDestination?.(channel));
+    const retryAfterSeconds = gates.closedForSeconds(destination);
+    if (retryAfterSeconds !== undefined)
+      return { ...result, outcome: { kind: "throttled", retryAfterSeconds } };
+    if (!sender.isServing()) return { ...result, outcome: { kind: "transient", cause: "sender stopped" } };
+    const outcome =
+      device === undefined || channel === undefined
+        ? await pushToGroup(sender, platform, recipients, { message, context })
+        : await sender.push({ ...device, channel }, message, context);
+    gates.note(destination, device?.channelKey ?? recipients.join(), outcome);
+    return { ...result, outcome };
+  } catch (error) {
+    const outcome: PushOutcome = context.signal.aborted
+      ? { kind: "transient", cause: CUT_OFF }
+      : { kind: "damaged", cause: toCause(error) };
+    return { ...result, outcome };
   }
+}
+
+function pushToGroup(
+  { groups }: PushCall["sender"],
+  platform: PushCall["platform"],
+  recipients: readonly RecipientKey[],
+  { message, context }: { readonly message: PushMessage; readonly context: CallContext },
+): Promise<PushOutcome> {
+  if (groups === undefined) throw new Error("a sender without groups was asked for a group push");
+  return groups.push(platform, recipients, message, context);
 }
 
 function toGone(results: readonly PushResult[]): readonly Device[] {
@@ -223,6 +201,91 @@ function toGone(results: readonly PushResult[]): readonly Device[] {
     .filter((device) => device !== undefined);
 }
 
-function toFailed(closed: readonly Owed[]): readonly RecipientKey[] {
-  return closed.filter((one) => toRecipientStatus(one) === "failed").map(({ recipientKey }) => recipientKey);
+/**
+ * Records the result of a try: marks, and a dead letter where something failed for good and nothing is pending. The
+ * change that the caller then writes deletes the outbox row, or has it come up when the first pending push is due.
+ */
+export async function conclude(
+  options: DeliveryOptions,
+  held: HeldSend,
+  { pending: tried }: Tried,
+  context: CallContext,
+): Promise<Conclusion> {
+  const { clock } = options;
+  const { row } = held;
+  const pending = tried.filter((one) => toRecipientStatus(one) === "pending");
+  const ended = tried.filter((one) => toRecipientStatus(one) !== "pending");
+  await mark(options, held.id, ended, context.signal);
+  const newlyFailed = toFailed(ended);
+  const failed = [...row.work.failed, ...newlyFailed];
+  const attempts = row.attempts + 1;
+  if (newlyFailed.length > 0)
+    context.log.error("push_given_up", { reason: "refused", attempts, recipients: newlyFailed.length });
+  const work: SendWork = { ...row.work, isWritten: true, pending, failed };
+  const change = await toChange(options, held, { ...row, attempts, work }, context.signal);
+  const earlier: readonly PushStatus[] = row.work.failed.length > 0 ? ["failed"] : [];
+  const status = toPushStatus([...tried.map(toRecipientStatus), ...earlier]);
+  if (status === "pending") {
+    const due = Object.values(toDue(work, clock.now()));
+    const dueAt = new Date(Math.min(...due.map((at) => at.getTime())));
+    context.log.warn("push_postponed", { attempts, dueAt: dueAt.toISOString() });
+  }
+  return { status, change };
+}
+
+/** Gives up what is still pending: it has failed. */
+export async function giveUp(
+  options: DeliveryOptions,
+  held: HeldSend,
+  reason: DeadLetterReason,
+  { log, signal }: CallContext,
+): Promise<Conclusion> {
+  const { pending, failed } = held.row.work;
+  const ended = pending.map((one) => ({ ...one, targets: [], hasFailed: true }));
+  // A mark needs a payload row, which may be gone with its day. The dead letter says the same.
+  await mark(options, held.id, ended, signal).catch((error: unknown) => {
+    log.warn("push_not_marked", { cause: toCause(error) });
+  });
+  const work: SendWork = { ...held.row.work, pending: [], failed: [...failed, ...toFailed(ended)] };
+  const change = await toChange(options, held, { ...held.row, work }, signal, reason);
+  log.error("push_given_up", { reason, attempts: held.row.attempts, recipients: ended.length });
+  return { status: "failed", change };
+}
+
+/** Before the outbox row goes, because that row is what says `pending` until then. */
+async function mark(
+  { store }: DeliveryOptions,
+  id: NotificationId,
+  ended: readonly PendingRecipient[],
+  signal: AbortSignal,
+): Promise<void> {
+  await mapBounded(ended, MAX_PARALLEL_MARKS, async (one) => {
+    const status = toRecipientStatus(one);
+    if (status === "failed" || status === "noDevices")
+      await store.markPush(one.recipientKey, id, status, signal);
+  });
+}
+
+async function toChange(
+  { store, clock }: DeliveryOptions,
+  { id, etag, row }: HeldSend,
+  next: OutboxRow<SendWork>,
+  signal: AbortSignal,
+  reason: DeadLetterReason = "refused",
+): Promise<OutboxChange> {
+  const before = { etag, value: row };
+  const { work } = next;
+  if (work.pending.length > 0) {
+    const due = toDue(work, clock.now());
+    return { key: id, before, after: { ...toFreeRow(next), due } };
+  }
+  if (work.failed.length > 0) {
+    const { createdAt, attempts } = next;
+    await store.putDeadLetter(id, { reason, createdAt, attempts, work }, clock.now(), signal);
+  }
+  return { key: id, before };
+}
+
+function toFailed(ended: readonly PendingRecipient[]): readonly RecipientKey[] {
+  return ended.filter((one) => toRecipientStatus(one) === "failed").map(({ recipientKey }) => recipientKey);
 }

@@ -1,104 +1,144 @@
-// Erasing a recipient: of what stood for a user when it was asked, nothing is left but that its IDs were used. The outbox
-// comes to its end, whatever fails meanwhile. I/O through what is handed in.
-import type { CallContext } from "../base/context.ts";
+// Erasing recipients: of what existed for a user when it was asked, nothing remains but that the IDs were used. The user's
+// own rows lead to everything else, so the cost follows those rows and not the backlog. I/O through store and devices.
 import type { Clock } from "../base/clock.ts";
-import type { RecipientKey } from "../crypto/keyring.ts";
+import type { CallContext } from "../base/context.ts";
 import { mapBounded } from "../base/deadline.ts";
-import type { Delivery } from "./delivery.ts";
-import { type Day, toCreatedAt, type NotificationId } from "../domain/id.ts";
+import type { RecipientKey } from "../crypto/keyring.ts";
 import type { Installations } from "../devices/installations.ts";
-import type { EraseWork, ListedOutboxRow, SendWork, Store, Work } from "../store/store.ts";
+import { type Day, type NotificationId, toCreatedAt } from "../domain/id.ts";
+import { isLeased, isSend, toDue } from "../outbox/outbox.ts";
+import type { EraseWork, SendWork } from "../outbox/work.ts";
+import type { Store } from "../store/store.ts";
+import { type HeldSend, readLive, rollBack } from "./delivery.ts";
 
 export interface ErasingOptions {
   readonly store: Store;
   readonly clock: Clock;
   readonly installations: Pick<Installations, "removeAll">;
-  readonly delivery: Pick<Delivery, "readLive" | "takeBack">;
 }
 
-/** Answers whether it came to its end; where not, somebody else is at work on a row of theirs, and it is to be repeated. */
+/** True when it is finished. False: somebody else is working on one of the rows, and it has to be repeated. */
 export type Erase = (task: EraseWork, context: CallContext) => Promise<boolean>;
 
 const PAGE_ROWS = 100;
-const MAX_PARALLEL_WRITES = 8;
+const MAX_PARALLEL_ROWS = 8;
 const MAX_PARALLEL_DAYS = 8;
 const MAX_PARALLEL_RECIPIENTS = 4;
 
-export function createErase({ store, clock, installations, delivery }: ErasingOptions): Erase {
-  async function eraseNotifications(
-    recipientKey: RecipientKey,
-    days: ReadonlySet<Day>,
-    before: Date,
-    signal: AbortSignal,
-  ): Promise<number> {
-    const counts = await mapBounded([...days], MAX_PARALLEL_DAYS, async (day) => {
-      let erased = 0;
-      let after: NotificationId | undefined;
-      for (;;) {
-        const page = await store.listMarks(recipientKey, day, after, PAGE_ROWS, signal);
-        const earlier = page.filter(({ value }) => value.gone !== "erased" && toCreatedAt(value.id) < before);
-        for (const { value } of earlier) await store.eraseNotification(recipientKey, value.id, signal);
-        erased += earlier.length;
-        after = page.at(-1)?.value.id;
-        if (page.length < PAGE_ROWS) return erased;
-      }
-    });
-    return counts.reduce((sum, count) => sum + count, 0);
-  }
-
-  /** Takes recipients out of a row of pushes; false where it is somebody's at the moment. */
-  async function eraseFromRow(
-    { key, etag, value }: ListedOutboxRow,
-    gone: ReadonlySet<RecipientKey>,
-    { log, signal }: CallContext,
-  ): Promise<boolean> {
-    if (value?.work.kind !== "send") return true;
-    if (value.leaseUntil !== undefined && value.leaseUntil > clock.now()) return false;
-    const { owed, failed } = value.work;
-    // What is not there whole was promised to nobody: it is taken back, and theirs kept out for good, since a try with
-    // the same key would write it.
-    const id = key as NotificationId;
-    if (!value.work.isWritten && !(await delivery.readLive(id, owed, { log, signal })).isWhole) {
-      const isTakenBack = await delivery.takeBack({ id, etag, row: { ...value, work: value.work } }, signal);
-      for (const { recipientKey } of owed.filter((one) => gone.has(one.recipientKey)))
-        await store.eraseNotification(recipientKey, id, signal);
-      return isTakenBack;
-    }
-    const work: SendWork = {
-      ...value.work,
-      isWritten: true,
-      owed: owed.filter((one) => !gone.has(one.recipientKey)),
-      failed: failed.filter((recipientKey) => !gone.has(recipientKey)),
-    };
-    if (work.owed.length + work.failed.length === 0)
-      return (await store.deleteOutbox(key, etag, signal)) === "written";
-    return (await store.putOutbox(key, { ...value, work }, etag, signal)) !== undefined;
-  }
-
-  return async ({ recipientKeys, before }, { log, signal }) => {
-    const gone = new Set(recipientKeys);
-    // The outbox first: what it still writes or pushes of theirs would come after us.
-    const rows = (await store.listOutbox(signal)).filter(
-      ({ value }) => value !== undefined && value.createdAt < before && mentions(value.work, gone),
+export function createErase(options: ErasingOptions): Erase {
+  return async ({ recipientKeys, before }, context) => {
+    const { store, installations } = options;
+    const days = [...(await store.listDays(context.signal)).tables];
+    // Payloads before devices: a hub that cannot be reached is no reason to keep them.
+    const results = await mapBounded(recipientKeys, MAX_PARALLEL_RECIPIENTS, (recipientKey) =>
+      eraseNotifications(options, { recipientKey, days, before }, context),
     );
-    const taken = await mapBounded(rows, MAX_PARALLEL_WRITES, (row) =>
-      eraseFromRow(row, gone, { log, signal }),
-    );
-    // Payloads before devices: a hub that is away is no reason to keep them.
-    const days = (await store.listDays(signal)).tables;
-    const counts = await mapBounded(recipientKeys, MAX_PARALLEL_RECIPIENTS, (recipientKey) =>
-      eraseNotifications(recipientKey, days, before, signal),
-    );
-    for (const recipientKey of recipientKeys)
-      await installations.removeAll(recipientKey, before, { log, signal });
-    const erased = counts.reduce((sum, count) => sum + count, 0);
-    const isDone = !taken.includes(false);
-    log.info("recipients_erased", { recipients: recipientKeys.length, notifications: erased, isDone });
+    for (const recipientKey of recipientKeys) await installations.removeAll(recipientKey, before, context);
+    const notifications = results.reduce((sum, { erased }) => sum + erased, 0);
+    const isDone = results.every((result) => result.isDone);
+    context.log.info("recipients_erased", { recipients: recipientKeys.length, notifications, isDone });
     return isDone;
   };
 }
 
-function mentions(work: Work, gone: ReadonlySet<RecipientKey>): boolean {
-  if (work.kind !== "send") return false;
-  return [...work.failed, ...work.owed.map((one) => one.recipientKey)].some((one) => gone.has(one));
+interface ErasureOfOne {
+  readonly recipientKey: RecipientKey;
+  readonly days: readonly Day[];
+  readonly before: Date;
+}
+
+interface Erased {
+  readonly erased: number;
+  readonly isDone: boolean;
+}
+
+async function eraseNotifications(
+  options: ErasingOptions,
+  { recipientKey, days, before }: ErasureOfOne,
+  context: CallContext,
+): Promise<Erased> {
+  const results = await mapBounded(days, MAX_PARALLEL_DAYS, async (day) => {
+    let erased = 0;
+    let isDone = true;
+    let after: NotificationId | undefined;
+    for (;;) {
+      const page = await options.store.listMarks(recipientKey, day, after, PAGE_ROWS, context.signal);
+      const earlier = page.filter(({ value }) => value.gone !== "erased" && toCreatedAt(value.id) < before);
+      const done = await mapBounded(earlier, MAX_PARALLEL_ROWS, ({ value }) =>
+        eraseNotification(options, recipientKey, value.id, context),
+      );
+      erased += done.filter(Boolean).length;
+      isDone &&= !done.includes(false);
+      after = page.at(-1)?.value.id;
+      if (page.length < PAGE_ROWS) return { erased, isDone };
+    }
+  });
+  return {
+    erased: results.reduce((sum, { erased }) => sum + erased, 0),
+    isDone: results.every((result) => result.isDone),
+  };
+}
+
+/** Takes the recipient out of a notification's outbox row and dead letter, and then erases its row; false: not yet. */
+async function eraseNotification(
+  options: ErasingOptions,
+  recipientKey: RecipientKey,
+  id: NotificationId,
+  context: CallContext,
+): Promise<boolean> {
+  const { store } = options;
+  const { signal } = context;
+  // The outbox first: what it still writes or pushes for the recipient would come after the erasure.
+  if (!(await eraseFromOutbox(options, recipientKey, id, context))) return false;
+  const letter = await store.readDeadLetter(id, signal);
+  if (letter?.value.work.kind === "send" && letter.value.work.failed.includes(recipientKey)) {
+    const failed = letter.value.work.failed.filter((other) => other !== recipientKey);
+    const work = { ...letter.value.work, failed };
+    const isWritten =
+      failed.length === 0
+        ? await store.deleteDeadLetter(id, letter.etag, signal)
+        : await store.writeDeadLetter(id, { ...letter.value, work }, letter.etag, signal);
+    if (!isWritten) return false;
+  }
+  await store.eraseNotification(recipientKey, id, signal);
+  return true;
+}
+
+async function eraseFromOutbox(
+  options: ErasingOptions,
+  recipientKey: RecipientKey,
+  id: NotificationId,
+  context: CallContext,
+): Promise<boolean> {
+  const { store, clock } = options;
+  const found = await store.readOutbox(id, context.signal);
+  const row = found?.value;
+  if (found === undefined || row === undefined || !isSend(row)) return true;
+  if (isLeased(row, clock.now())) return false;
+  const { pending, failed } = row.work;
+  const held: HeldSend = { id, etag: found.etag, row };
+  // What is not whole was promised to nobody: it is rolled back, and the recipient's part is kept out for good, because a
+  // try with the same key would write it again.
+  if (!row.work.isWritten && !(await readLive(options, { id, pending }, context)).isWhole)
+    return rollBack(options, held, context.signal);
+  const work: SendWork = {
+    ...row.work,
+    isWritten: true,
+    pending: pending.filter((one) => one.recipientKey !== recipientKey),
+    failed: failed.filter((other) => other !== recipientKey),
+  };
+  const before = { etag: found.etag, value: row };
+  const { createdAt, attempts } = row;
+  if (work.pending.length > 0) {
+    const after = { ...row, work, due: toDue(work, clock.now()) };
+    return (await store.writeOutbox({ key: id, before, after }, context.signal)) !== undefined;
+  }
+  if (work.failed.length > 0)
+    await store.putDeadLetter(
+      id,
+      { reason: "refused", createdAt, attempts, work },
+      clock.now(),
+      context.signal,
+    );
+  return (await store.writeOutbox({ key: id, before }, context.signal)) !== undefined;
 }

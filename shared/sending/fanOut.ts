@@ -1,95 +1,132 @@
-// Pushing one ID to the devices of its recipients through the hub: as few calls as possible, to nobody else. I/O
-// through the hub that is handed in.
+// Which calls reach the devices of some recipients, and what their results leave pending. As few calls as possible, and
+// to nobody else. No I/O.
 import type { RecipientKey } from "../crypto/keyring.ts";
-import { mapBounded } from "../base/deadline.ts";
-import { type Device, isFresh } from "../devices/devices.ts";
-import { toCause } from "../base/log.ts";
+import type { Device, DeviceListing } from "../devices/devices.ts";
 import { type Platform, PLATFORMS, type PushStatus } from "../domain/notification.ts";
-import {
-  type HubSender,
-  MAX_RECIPIENTS_PER_PUSH,
-  type PushMessage,
-  type PushOutcome,
-} from "../push/sender.ts";
-import type { Owed, Target } from "../store/store.ts";
+import type { PendingRecipient, PendingTarget } from "../outbox/work.ts";
+import type { PushOutcome, Sender, SenderName } from "../push/sender.ts";
+import type { Senders } from "../push/senders.ts";
 
-/** What is owed to a recipient, with the devices that they have now. */
-export interface Recipient extends Owed {
-  readonly targets: readonly Target[];
-  readonly devices: readonly Device[];
+/** What is pending for a recipient, with the devices that they have now. */
+export interface Recipient extends PendingRecipient {
+  readonly targets: readonly PendingTarget[];
+  readonly listing: DeviceListing;
 }
 
-/** One call of the hub, and whom it is for. */
-export interface Push {
+/** One call of a sender, and whom it is for. */
+export interface PushCall {
+  readonly sender: Sender;
   readonly platform: Platform;
   readonly recipients: readonly RecipientKey[];
   /** Present for a push to this device alone. */
   readonly device?: Device;
 }
 
-export interface PushResult extends Push {
+export interface PushResult {
+  readonly senderName: SenderName;
+  readonly platform: Platform;
+  readonly recipients: readonly RecipientKey[];
+  readonly device?: Device;
   readonly outcome: PushOutcome;
 }
 
-/** Of one recipient on one platform; with more new devices than that, the others are left to the tag. */
-const MAX_DIRECT_PUSHES = 5;
-const MAX_PARALLEL_PUSHES = 8;
+/**
+ * What reaches every device of a recipient. Where a sender can push to groups: one group push for each platform, and a
+ * direct push to each device that a group push may still miss. Elsewhere, and where a group push could reach a former
+ * device of theirs (P7): a direct push to each device.
+ */
+export function toTargets(listing: DeviceListing, senders: Senders, now: Date): readonly PendingTarget[] {
+  return PLATFORMS.flatMap((platform) => {
+    const served = listing.devices.filter((device) => device.platform === platform);
+    const names = [...new Set(served.map(({ sender }) => sender))];
+    return names.flatMap((name) => {
+      const devices = served.filter(({ sender }) => sender === name);
+      const groups = listing.directOnly.has(platform) ? undefined : senders.named(name)?.groups;
+      if (groups === undefined) return devices.map(toDirectTarget);
+      const missed = devices
+        .filter((device) => isMissed(device, groups.visibleAfterMs, now))
+        .toSorted((a, b) => b.createdAt.getTime() - a.createdAt.getTime())
+        .slice(0, groups.maxDirectPushes);
+      const direct = missed.map(toDirectTarget);
+      return direct.length < devices.length ? [...direct, { sender: name, platform }] : direct;
+    });
+  });
+}
+
+function toDirectTarget({ sender, platform, channelKey }: Device): PendingTarget {
+  return { sender, platform, channelKey };
+}
+
+/** Whether the service behind a sender may not show the device to group pushes yet. */
+function isMissed({ reconciledAt }: Device, visibleAfterMs: number, now: Date): boolean {
+  return reconciledAt === undefined || now.getTime() - reconciledAt.getTime() < visibleAfterMs;
+}
 
 /**
- * What reaches every device of a recipient: their tag on each platform that they really have, and a direct push to each
- * device that was made or moved less than two minutes ago, or that the hub may not have heard of. Where all of their devices on a platform are that new, the
- * direct pushes alone.
+ * The targets of an earlier try as they are pushed now: a group push that could reach a former device of the recipient
+ * becomes a direct push to each of their devices (P7).
  */
-export function toTargets(devices: readonly Device[], now: Date): readonly Target[] {
-  return PLATFORMS.flatMap((platform) => {
-    const served = devices.filter((device) => device.platform === platform);
-    const direct = served
-      .filter((device) => isFresh(device, now) || !device.isSettled)
-      .toSorted((a, b) => b.changedAt.getTime() - a.changedAt.getTime())
-      .slice(0, MAX_DIRECT_PUSHES)
-      .map(({ installationId }) => ({ platform, installationId }));
-    return direct.length < served.length ? [...direct, { platform }] : direct;
+export function toCurrentTargets(
+  targets: readonly PendingTarget[],
+  listing: DeviceListing,
+): readonly PendingTarget[] {
+  return targets.flatMap((target) => {
+    if (target.channelKey !== undefined || !listing.directOnly.has(target.platform)) return [target];
+    return listing.devices
+      .filter(({ platform, sender }) => platform === target.platform && sender === target.sender)
+      .map((device) => ({ ...toDirectTarget(device), ...(target.dueAt && { dueAt: target.dueAt }) }));
   });
 }
 
 /**
- * The calls that the recipients' targets take: an OR of tags for each platform, and a direct push for each device that
- * is still there. A target whose device has gone takes none.
+ * The calls for the targets that are due: a group push for up to `maxRecipients` recipients, and one call for each
+ * device that is still there.
  */
-export function toPushes(recipients: readonly Recipient[]): readonly Push[] {
-  const pushes: Push[] = [];
-  for (const platform of PLATFORMS) {
-    const byTag: RecipientKey[] = [];
-    for (const { recipientKey, targets, devices } of recipients)
-      for (const target of targets.filter((wanted) => wanted.platform === platform)) {
-        const device = devices.find((own) => isTargetOf(target, own));
-        if (target.installationId === undefined) byTag.push(recipientKey);
-        else if (device !== undefined) pushes.push({ platform, recipients: [recipientKey], device });
-      }
-    for (let i = 0; i < byTag.length; i += MAX_RECIPIENTS_PER_PUSH)
-      pushes.push({ platform, recipients: byTag.slice(i, i + MAX_RECIPIENTS_PER_PUSH) });
+export function toCalls(recipients: readonly Recipient[], senders: Senders, now: Date): readonly PushCall[] {
+  const calls: PushCall[] = [];
+  const groups = new Map<string, { readonly sender: Sender; platform: Platform; members: RecipientKey[] }>();
+  for (const { recipientKey, targets, listing } of recipients)
+    for (const target of targets.filter((one) => isDue(one, now))) {
+      const sender = senders.named(target.sender);
+      const device = listing.devices.find((own) => isTargetOf(target, own));
+      if (sender === undefined) continue; // not configured any more: it stays pending until it expires
+      const { platform } = target;
+      if (target.channelKey === undefined) {
+        const group = groups.get(`${sender.name} ${platform}`) ?? { sender, platform, members: [] };
+        group.members.push(recipientKey);
+        groups.set(`${sender.name} ${platform}`, group);
+      } else if (device !== undefined) calls.push({ sender, platform, recipients: [recipientKey], device });
+    }
+  for (const { sender, platform, members } of groups.values()) {
+    const size = sender.groups?.maxRecipients ?? 1;
+    for (let i = 0; i < members.length; i += size)
+      calls.push({ sender, platform, recipients: members.slice(i, i + size) });
   }
-  return pushes;
+  return calls.toSorted((a, b) => PLATFORMS.indexOf(a.platform) - PLATFORMS.indexOf(b.platform));
 }
 
-function isTargetOf({ platform, installationId }: Target, device: Device): boolean {
-  return device.platform === platform && device.installationId === installationId;
+function isDue({ dueAt }: PendingTarget, now: Date): boolean {
+  return dueAt === undefined || dueAt <= now;
 }
 
-/** What is owed to a recipient after these results; what has come to its end is owed no more. */
-export function toOwed(
-  { recipientKey, targets, isAccepted, hasFailed }: Recipient,
+function isTargetOf({ platform, channelKey }: PendingTarget, device: Device): boolean {
+  return device.platform === platform && device.channelKey === channelKey;
+}
+
+/** What is pending for a recipient after these results; `toDueAt` says when an open target is due again. */
+export function toPending(
+  { recipientKey, targets, listing, isAccepted, hasFailed }: Recipient,
   results: readonly PushResult[],
-) {
+  toDueAt: (outcome: PushOutcome) => Date,
+): PendingRecipient {
   const own = results.filter((result) => result.recipients.includes(recipientKey));
-  const open = targets.filter((target) => {
-    const result = own.find(({ platform, device }) =>
-      device === undefined
-        ? target.installationId === undefined && target.platform === platform
-        : isTargetOf(target, device),
-    );
-    // Without a result its device has gone, and nothing is owed to it.
-    return result !== undefined && isOpen(result.outcome);
+  const open = targets.flatMap((target) => {
+    const result = own.find((one) => isResultOf(target, one));
+    // A device that has gone is pushed to no more.
+    const isThere =
+      target.channelKey === undefined || listing.devices.some((own1) => isTargetOf(target, own1));
+    if (result === undefined) return isThere ? [target] : [];
+    return isOpen(result.outcome) ? [{ ...target, dueAt: toDueAt(result.outcome) }] : [];
   });
   return {
     recipientKey,
@@ -97,7 +134,12 @@ export function toOwed(
     isAccepted: isAccepted || own.some(({ outcome }) => outcome.kind === "accepted"),
     hasFailed:
       hasFailed || own.some(({ outcome }) => outcome.kind === "message" || outcome.kind === "damaged"),
-  } satisfies Owed;
+  };
+}
+
+function isResultOf(target: PendingTarget, { senderName, platform, device }: PushResult): boolean {
+  if (senderName !== target.sender || platform !== target.platform) return false;
+  return device?.channelKey === target.channelKey;
 }
 
 /** Whether an outcome leaves the push to be tried again. */
@@ -105,43 +147,9 @@ export function isOpen({ kind }: PushOutcome): boolean {
   return kind === "throttled" || kind === "transient" || kind === "credentials";
 }
 
-/** Of one recipient's devices, the most telling (design.md, "sendSecure request"). */
-export function toRecipientStatus({ targets, isAccepted, hasFailed }: Owed): PushStatus {
+/** Of one recipient's devices, the most telling: pending, then accepted, then failed. */
+export function toRecipientStatus({ targets, isAccepted, hasFailed }: PendingRecipient): PushStatus {
   if (targets === undefined || targets.length > 0) return "pending";
   if (isAccepted) return "accepted";
   return hasFailed ? "failed" : "noDevices";
-}
-
-/** Makes the calls, a few at a time, and answers what each came to. */
-export function pushAll(
-  hub: HubSender,
-  pushes: readonly Push[],
-  message: PushMessage,
-  signal: AbortSignal,
-): Promise<readonly PushResult[]> {
-  let stopped: PushOutcome | undefined;
-  return mapBounded(pushes, MAX_PARALLEL_PUSHES, async (push) => {
-    // After the first 429 nobody asks again: the others wait as long.
-    const outcome = stopped ?? (await pushOne(hub, push, message, signal));
-    if (outcome.kind === "throttled") stopped = outcome;
-    return { ...push, outcome };
-  });
-}
-
-async function pushOne(
-  hub: HubSender,
-  { platform, recipients, device }: Push,
-  message: PushMessage,
-  signal: AbortSignal,
-): Promise<PushOutcome> {
-  // One device's damaged row is not the other recipients' trouble, nor is what the sender cannot make sense of.
-  try {
-    if (device === undefined) return await hub.pushToRecipients(platform, recipients, message, signal);
-    const channel = device.openChannel();
-    if (channel === undefined) return { kind: "damaged" };
-    return await hub.pushToDevice(platform, channel, message, signal);
-  } catch (error) {
-    if (signal.aborted) return { kind: "transient", cause: "timeout" };
-    return { kind: "damaged", cause: toCause(error) };
-  }
 }

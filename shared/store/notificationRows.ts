@@ -15,7 +15,7 @@ import {
   StoreUnavailableError,
   type Versioned,
 } from "./store.ts";
-import { type RowKey, type StoredRow, type Tables, type Value, type Values } from "./table.ts";
+import type { RowKey, StoredRow, Tables, Value, Values } from "./table.ts";
 
 /** A binary property holds 64 KiB at most (Azure Tables' data model). */
 const CHUNK_BYTES = 65_536;
@@ -53,7 +53,7 @@ export function createNotificationRows(tables: Tables): NotificationRows {
         const found = await tables.read(key, signal, MARKS);
         if (found === undefined) continue;
         // What was taken back was promised to nobody, and may be promised anew.
-        if (toGone(found.values) !== "takenBack") return;
+        if (toGone(found.values) !== "rolledBack") return;
         if (how === "new") throw new StoreUnavailableError("it was taken back while it was written");
         if ((await tables.write(key, values, found.etag, signal)) !== undefined) return;
       }
@@ -109,9 +109,9 @@ export function createNotificationRows(tables: Tables): NotificationRows {
         signal,
       );
     },
-    takeBackNotification: async (recipientKey, id, signal) => {
+    rollBackNotification: async (recipientKey, id, signal) => {
       const key = toNotificationKey(recipientKey, id);
-      const tombstone = { gone: "takenBack" };
+      const tombstone = { gone: "rolledBack" };
       for (;;) {
         // Where nothing stands, a tombstone keeps out a write that is still under way.
         const outcome = await bury(

@@ -1,233 +1,254 @@
-// Rows of `outbox` and `idempotency`: which keys, which properties (docs/storage.md).
+// Rows of `outbox` (docs/storage.md). In a shard's partition lie one row for each piece of work, found by its key, and one
+// schedule entry for each queue that is to look at it: `due-QUEUE-TIME-KEY`. Both change together in one transaction, so
+// that reading what is due is a range that starts at the beginning of its queue.
 import * as z from "zod";
-import type { ChannelKey, ClaimKey, RecipientKey } from "../crypto/keyring.ts";
-import { NotificationId } from "../domain/id.ts";
-import { Display, InstallationId, PLATFORMS, PUSH_STATUSES, Urgency } from "../domain/notification.ts";
-import { untilWon } from "./race.ts";
-import { isCurrent, jsonOf, RowDamagedError } from "./rows.ts";
+import { NotificationId, toCreatedAt } from "../domain/id.ts";
 import {
-  type Claim,
-  type ClaimRows,
-  DEAD_REASONS,
-  type ListedOutboxRow,
+  type Due,
   type OutboxKey,
   type OutboxRow,
-  type OutboxRows,
-  type Work,
-} from "./store.ts";
-import type { RowKey, StoredRow, Tables, Value, Values } from "./table.ts";
+  QUEUES,
+  type QueueName,
+  StoredWork,
+} from "../outbox/work.ts";
+import { isCurrent, jsonOf } from "./rows.ts";
+import type { OutboxChange, OutboxRows, ScheduleEntry } from "./store.ts";
+import type { StoredRow, TableOperation, Tables, Value, Values } from "./table.ts";
+import { MAX_OPERATIONS } from "./tableBatch.ts";
 
 /** A text property holds 32 Ki UTF-16 units at most (Azure Tables' data model); ours are ASCII. */
 const CHUNK_CHARACTERS = 32_768;
+const MAX_CHUNKS = 16;
 const OUTBOX = "outbox";
-const SHARDS = 16;
-const MAX_PAUSE_MS = 3_600_000;
-/** One answer of the store holds no more. */
+/** Partitions. Azure Tables takes some 2,000 entities a second for each. */
+export const SHARDS = 8;
+/** Enough to tell an operator that there are many. */
 const MAX_COUNTED_ROWS = 1000;
-/** Whatever is open is due before that; a dead row has no such time. */
-const END_OF_TIME = new Date("9999-01-01T00:00:00Z");
+const TIME_DIGITS = 15;
 
-export function createOutboxRows(tables: Tables): OutboxRows & ClaimRows {
+export function createOutboxRows(tables: Tables): OutboxRows {
   return {
-    putOutbox: (key, row, etag, signal) => tables.write(toOutboxKey(key), toOutboxValues(row), etag, signal),
     readOutbox: async (key, signal) => {
-      const row = await tables.read(toOutboxKey(key), signal);
-      return row && { etag: row.etag, value: toOutboxRow(row) };
-    },
-    deleteOutbox: async (key, etag, signal) =>
-      (await tables.remove(toOutboxKey(key), etag, signal)) ? "written" : "changed",
-    listDue: async (before, limit, signal) =>
-      (await tables.listWhere(OUTBOX, toPastFilter("dueAt", before), limit, signal)).map(toListed),
-    listOutbox: async (signal) =>
-      (await tables.listWhere(OUTBOX, undefined, Infinity, signal))
-        .filter(({ partitionKey }) => partitionKey !== PAUSE)
-        .map(toListed),
-    countOutbox: async (signal) => {
-      const rows = await tables.listWhere(
-        OUTBOX,
-        toPastFilter("dueAt", END_OF_TIME),
-        MAX_COUNTED_ROWS,
+      const row = await tables.read(
+        { table: OUTBOX, partitionKey: toShard(key), rowKey: toRowKey(key) },
         signal,
-        ["createdAt"],
       );
-      const made = rows
-        .map(({ values }) => values["createdAt"])
-        .filter((at) => at instanceof Date)
-        .map((at) => at.getTime());
-      return { open: rows.length, ...(made.length === 0 ? {} : { oldestAt: new Date(Math.min(...made)) }) };
+      return row && { etag: row.etag, value: toOutboxRow(row, key) };
     },
-    postponeUnreadable: async ({ key, partitionKey, etag }, dueAt, signal) => {
-      // Whoever has changed it meanwhile knows better.
-      await tables.merge({ table: OUTBOX, partitionKey, rowKey: key }, { dueAt }, etag, signal);
-    },
-    readPause: async (sender, signal) => {
-      const until = (await tables.read(toPauseKey(sender), signal))?.values["until"];
-      return until instanceof Date ? until : undefined;
-    },
-    pause: async (sender, until, signal) => {
-      const key = toPauseKey(sender);
-      const tryOnce = async () => {
-        const row = await tables.read(key, signal);
-        const before = row?.values["until"];
-        const isAbsurd = before instanceof Date && before.getTime() > until.getTime() + MAX_PAUSE_MS;
-        if (before instanceof Date && before >= until && !isAbsurd) return true;
-        return (await tables.write(key, { until }, row?.etag, signal)) === undefined ? undefined : true;
-      };
-      await untilWon(tryOnce, "a sender's pause changed too often at once", signal);
-    },
-
-    readClaim: async (key, signal) => {
-      const row = await tables.read(toClaimRowKey(key), signal);
-      return row && { etag: row.etag, value: toClaim(row) };
-    },
-    putClaim: (key, { id, push, leaseUntil, ...rest }, etag, signal) =>
-      tables.write(
-        toClaimRowKey(key),
+    writeOutbox: async (change, signal) => (await writeOne(tables, change, signal)) ?? undefined,
+    writeOutboxBatch: (changes, signal) => writeBatch(tables, changes, signal),
+    listDue: async ({ queue, shard, until, after }, limit, signal) => {
+      const start = `due-${queue}-`;
+      const rows = await tables.list(
         {
-          notificationId: id,
-          ...rest,
-          ...(push === undefined ? {} : { push }),
-          ...(leaseUntil === undefined ? {} : { leaseUntil }),
+          table: OUTBOX,
+          partitionKey: String(shard),
+          after: after?.rowKey ?? start,
+          before: start + toTimeText(until),
+          select: ["v"],
         },
-        etag,
+        limit,
         signal,
-      ),
+      );
+      return rows.map((row) => toEntry(row, queue));
+    },
+    moveEntry: async ({ queue, key, partitionKey, rowKey }, dueAt, signal) => {
+      const moved = dueAt === undefined ? [] : [toPut(toEntryKey(queue, dueAt, key), {})];
+      await tables.transact(OUTBOX, partitionKey, [{ kind: "delete", rowKey }, ...moved], signal);
+    },
+    countOutbox: (signal) => countRows(tables, signal),
   };
 }
 
-export function toPastFilter(property: string, before: Date): string {
-  return `${property} lt datetime'${before.toISOString()}'`;
+/** Spread by the last character, which is random in notification IDs and task IDs alike. */
+function toShard(key: OutboxKey): string {
+  return String(key.charCodeAt(key.length - 1) % SHARDS);
 }
 
-/** Spread by the last character, which is random in IDs and tasks' keys alike. */
-function toOutboxKey(key: OutboxKey): RowKey {
-  const shard = key.charCodeAt(key.length - 1) % SHARDS;
-  return { table: OUTBOX, partitionKey: String(shard), rowKey: key };
+/** Starts with the creation time, so that the oldest row of a shard comes first. */
+function toRowKey(key: OutboxKey): string {
+  const id = NotificationId.safeParse(key);
+  return id.success ? `row-${toTimeText(toCreatedAt(id.data))}-${key}` : `row-${key.slice("task-".length)}`;
 }
 
-const PAUSE = "pause";
-
-function toPauseKey(sender: string): RowKey {
-  return { table: OUTBOX, partitionKey: PAUSE, rowKey: sender };
+function toEntryKey(queue: QueueName, dueAt: Date, key: OutboxKey): string {
+  return `due-${queue}-${toTimeText(dueAt)}-${key}`;
 }
 
-/** Spread over 256 partitions by the hash itself. */
-function toClaimRowKey(key: ClaimKey): RowKey {
-  return { table: "idempotency", partitionKey: key.slice(0, 2), rowKey: key };
+function toTimeText(at: Date): string {
+  return String(Math.max(0, at.getTime())).padStart(TIME_DIGITS, "0");
 }
 
-function toOutboxValues({ work, ...row }: OutboxRow): Values {
-  const values: Record<string, Value> = {};
-  for (const [name, value] of Object.entries(row)) values[name] = value;
+/** An entry whose key nobody can have written has the key of no row, and is deleted when it is looked at. */
+function toEntry({ partitionKey, rowKey }: StoredRow, queue: QueueName): ScheduleEntry {
+  const rest = rowKey.slice(`due-${queue}-`.length);
+  const key = rest.slice(TIME_DIGITS + 1) as OutboxKey;
+  return { queue, key, dueAt: new Date(Number(rest.slice(0, TIME_DIGITS))), partitionKey, rowKey };
+}
+
+function toPut(rowKey: string, values: Values): TableOperation {
+  return { kind: "put", rowKey, values };
+}
+
+function toEntryKeys(key: OutboxKey, due: Due): readonly string[] {
+  return QUEUES.flatMap((queue) => {
+    const dueAt = due[queue];
+    return dueAt === undefined ? [] : [toEntryKey(queue, dueAt, key)];
+  });
+}
+
+/** The operations of one change; the row's own comes first, and decides. */
+function toOperations({ key, before, after }: OutboxChange): readonly TableOperation[] {
+  const rowKey = toRowKey(key);
+  const old = before === undefined ? [] : toEntryKeys(key, before.value.due);
+  const wanted = after === undefined ? [] : toEntryKeys(key, after.due);
+  return [
+    toRowOperation(rowKey, { key, ...(before && { before }), ...(after && { after }) }),
+    ...old
+      .filter((entry) => !wanted.includes(entry))
+      .map((entry) => ({ kind: "delete" as const, rowKey: entry })),
+    ...wanted.filter((entry) => !old.includes(entry)).map((entry) => toPut(entry, {})),
+  ];
+}
+
+function toRowOperation(rowKey: string, { before, after }: OutboxChange): TableOperation {
+  if (after === undefined) return { kind: "delete", rowKey, ...(before && { etag: before.etag }) };
+  const values = toOutboxValues(after);
+  if (before === undefined) return { kind: "insert", rowKey, values };
+  return { kind: "replace", rowKey, values, etag: before.etag };
+}
+
+/** Answers the ETag written, an empty text for a row that was deleted, or `undefined` where the row had changed. */
+async function writeOne(
+  tables: Tables,
+  change: OutboxChange,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const partitionKey = toShard(change.key);
+  const operations = toOperations(change);
+  const etags = await tables.transact(OUTBOX, partitionKey, operations, signal);
+  if (etags !== undefined) return etags[0] ?? "";
+  const rowKey = toRowKey(change.key);
+  const found = await tables.read({ table: OUTBOX, partitionKey, rowKey }, signal, ["w"]);
+  if (change.after === undefined && found === undefined) return ""; // deleted already: that is what was wanted
+  if (found === undefined || found.etag !== change.before?.etag) return undefined;
+  // The row is as it was read, so one of its entries is missing: somebody else has deleted it.
+  const kept = operations.filter((operation, i) => i === 0 || operation.kind !== "delete");
+  const repaired = await tables.transact(OUTBOX, partitionKey, kept, signal);
+  return repaired === undefined ? undefined : (repaired[0] ?? "");
+}
+
+async function writeBatch(
+  tables: Tables,
+  changes: readonly OutboxChange[],
+  signal: AbortSignal,
+): Promise<readonly (string | undefined)[]> {
+  const results: (string | undefined)[] = [];
+  for (const group of toGroups(changes)) {
+    const partitionKey = toShard(group[0]?.change.key ?? ("" as OutboxKey));
+    const all = group.flatMap(({ operations }) => operations);
+    const etags = await tables.transact(OUTBOX, partitionKey, all, signal);
+    let position = 0;
+    for (const { change, index, operations } of group) {
+      // One row that has changed undoes the whole transaction; then each is written by itself.
+      results[index] = etags === undefined ? await writeOne(tables, change, signal) : (etags[position] ?? "");
+      position += operations.length;
+    }
+  }
+  return results;
+}
+
+interface IndexedChange {
+  readonly change: OutboxChange;
+  readonly index: number;
+  readonly operations: readonly TableOperation[];
+}
+
+/** Changes of one shard, as many as one transaction takes. */
+function toGroups(changes: readonly OutboxChange[]): readonly (readonly IndexedChange[])[] {
+  const groups: IndexedChange[][] = [];
+  const open = new Map<string, { readonly group: IndexedChange[]; size: number }>();
+  for (const [index, change] of changes.entries()) {
+    const operations = toOperations(change);
+    const shard = toShard(change.key);
+    let current = open.get(shard);
+    if (current === undefined || current.size + operations.length > MAX_OPERATIONS) {
+      current = { group: [], size: 0 };
+      groups.push(current.group);
+      open.set(shard, current);
+    }
+    current.group.push({ change, index, operations });
+    current.size += operations.length;
+  }
+  return groups;
+}
+
+/** Costs the same however many rows there are: so many of each shard are counted, the oldest first. */
+async function countRows(
+  tables: Tables,
+  signal: AbortSignal,
+): Promise<{ readonly open: number; readonly oldestAt?: Date }> {
+  const shards = await Promise.all(
+    Array.from({ length: SHARDS }, (_, shard) =>
+      tables.list(
+        { table: OUTBOX, partitionKey: String(shard), after: "row-", before: "row.", select: ["v"] },
+        MAX_COUNTED_ROWS / SHARDS,
+        signal,
+      ),
+    ),
+  );
+  const times = shards.flatMap(([first]) =>
+    first === undefined ? [] : [Number(first.rowKey.slice("row-".length, "row-".length + TIME_DIGITS))],
+  );
+  const oldestMs = Math.min(...times.filter(Number.isFinite));
+  const open = shards.reduce((sum, rows) => sum + rows.length, 0);
+  return { open, ...(oldestMs === Infinity ? {} : { oldestAt: new Date(oldestMs) }) };
+}
+
+/** A row's work as properties: JSON in chunks. */
+export function toWorkValues(work: unknown): Values {
   const text = JSON.stringify(work);
   const chunks = Math.ceil(text.length / CHUNK_CHARACTERS);
+  const values: Record<string, Value> = { chunks };
   for (let i = 0; i < chunks; i++)
     values[`work${i}`] = text.slice(i * CHUNK_CHARACTERS, (i + 1) * CHUNK_CHARACTERS);
-  return { ...values, chunks };
+  return values;
 }
 
-const recipientKey = z.custom<RecipientKey>(
-  (value) => typeof value === "string" && /^[A-Za-z0-9_-]{43}$/.test(value),
-);
-const channelKey = z.custom<ChannelKey>((value) => typeof value === "string" && /^[0-9a-f]{64}$/.test(value));
-const time = z.iso.datetime().transform((text) => new Date(text));
+/** The JSON text of a row's work. */
+export function toWorkText(values: StoredRow["values"], chunks: number): string {
+  return Array.from({ length: chunks }, (_, i) => values[`work${i}`]).join("");
+}
 
-const TargetValues = z
-  .object({ platform: z.enum(PLATFORMS), installationId: InstallationId.optional() })
-  .transform(({ platform, installationId }) =>
-    installationId === undefined ? { platform } : { platform, installationId },
-  );
+function toOutboxValues({ createdAt, attempts, due, leaseUntil, work }: OutboxRow): Values {
+  return {
+    createdAt,
+    attempts,
+    due: JSON.stringify(due),
+    ...(leaseUntil === undefined ? {} : { leaseUntil }),
+    ...toWorkValues(work),
+  };
+}
 
-const WorkValues = z.discriminatedUnion("kind", [
-  z.object({
-    kind: z.literal("send"),
-    expiresAt: time,
-    urgency: Urgency,
-    display: Display,
-    isWritten: z.boolean(),
-    owed: z.array(
-      z
-        .object({
-          recipientKey,
-          targets: z.array(TargetValues).optional(),
-          isAccepted: z.boolean(),
-          hasFailed: z.boolean(),
-        })
-        .transform(({ targets, ...owed }) => (targets === undefined ? owed : { ...owed, targets })),
-    ),
-    failed: z.array(recipientKey),
-  }),
-  z.object({
-    kind: z.literal("settle"),
-    holder: z.object({ recipientKey, installationId: InstallationId }),
-    channelKeys: z.array(channelKey),
-  }),
-  z.object({ kind: z.literal("erase"), recipientKeys: z.array(recipientKey), before: time }),
-]);
+export const chunkCount = z.int().min(1).max(MAX_CHUNKS);
+const instant = z.iso.datetime().transform((text) => new Date(text));
 
 const OutboxValues = z.object({
   createdAt: z.date(),
   attempts: z.int(),
-  dueAt: z.date().optional(),
+  due: jsonOf(z.partialRecord(z.enum(QUEUES), instant)),
   leaseUntil: z.date().optional(),
-  reason: z.enum(DEAD_REASONS).optional(),
-  dropAfter: z.date().optional(),
-  chunks: z.int().min(1).max(16),
+  chunks: chunkCount,
 });
-
-function toListed(row: StoredRow): ListedOutboxRow {
-  const dueAt = row.values["dueAt"];
-  const key = row.rowKey as OutboxKey;
-  const isWhereItBelongs = toOutboxKey(key).partitionKey === row.partitionKey;
-  return {
-    key,
-    partitionKey: row.partitionKey,
-    etag: row.etag,
-    value: isWhereItBelongs ? toOutboxRow(row) : undefined,
-    ...(dueAt instanceof Date ? { dueAt } : {}),
-  };
-}
 
 /** A row that this code cannot read, damaged or of another version, has no value. */
-function toOutboxRow({ rowKey, values }: StoredRow): OutboxRow | undefined {
+function toOutboxRow({ values }: StoredRow, key: OutboxKey): OutboxRow | undefined {
   const row = OutboxValues.safeParse(values);
   if (!row.success || !isCurrent(values)) return undefined;
-  const { chunks, createdAt, attempts, dueAt, leaseUntil, reason, dropAfter } = row.data;
-  const text = Array.from({ length: chunks }, (_, i) => values[`work${i}`]).join("");
-  const work = jsonOf<Work>(WorkValues).safeParse(text);
+  const { chunks, leaseUntil, ...rest } = row.data;
+  const work = jsonOf(StoredWork).safeParse(toWorkText(values, chunks));
   if (!work.success) return undefined;
-  // What is pushed is an ID that we could have made, and nothing else (P1).
-  if (work.data.kind === "send" && !NotificationId.safeParse(rowKey).success) return undefined;
-  return {
-    createdAt,
-    attempts,
-    work: work.data,
-    ...(dueAt === undefined ? {} : { dueAt }),
-    ...(leaseUntil === undefined ? {} : { leaseUntil }),
-    ...(reason === undefined ? {} : { reason }),
-    ...(dropAfter === undefined ? {} : { dropAfter }),
-  };
-}
-
-const ClaimValues = z.object({
-  fingerprint: z.string(),
-  notificationId: NotificationId,
-  createdAt: z.date(),
-  expiresAt: z.date(),
-  leaseUntil: z.date().optional(),
-  push: z.enum(PUSH_STATUSES).optional(),
-  dropAfter: z.date(),
-});
-
-/** @throws RowDamagedError: what a key stands for is not guessed. */
-function toClaim({ values }: StoredRow): Claim {
-  const parsed = ClaimValues.safeParse(values);
-  if (!parsed.success || !isCurrent(values)) throw new RowDamagedError("an idempotency key's row is damaged");
-  const { notificationId, leaseUntil, push, ...rest } = parsed.data;
-  return {
-    ...rest,
-    id: notificationId,
-    ...(leaseUntil === undefined ? {} : { leaseUntil }),
-    ...(push === undefined ? {} : { push }),
-  };
+  // What is pushed is an ID that this service could have made, and nothing else (P1).
+  if (work.data.kind === "send" && !NotificationId.safeParse(key).success) return undefined;
+  return { ...rest, work: work.data, ...(leaseUntil === undefined ? {} : { leaseUntil }) };
 }

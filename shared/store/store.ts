@@ -1,7 +1,9 @@
 // What the service needs of storage. No SDK here; table.ts and tableStore.ts stand behind it.
 import type { ChannelKey, ClaimKey, KeyRows, RecipientKey } from "../crypto/keyring.ts";
-import type { Display, InstallationId, Platform, PushStatus, Urgency } from "../domain/notification.ts";
+import type { DeadLetter, OutboxKey, OutboxRow, QueueName } from "../outbox/work.ts";
+import type { Display, InstallationId, Platform, Urgency } from "../domain/notification.ts";
 import type { Day, NotificationId } from "../domain/id.ts";
+import type { SenderName } from "../push/sender.ts";
 
 /** A payload row as it is written: sealed before it comes here. */
 export interface NotificationRow {
@@ -21,7 +23,7 @@ type PushMark = "failed" | "noDevices";
  * Why only a tombstone is left: the user deleted it (it keeps the marks); the recipient was erased (it keeps nothing);
  * or it was taken back, since its ID was promised to nobody (that one alone may be written again).
  */
-export const GONE = ["deleted", "erased", "takenBack"] as const;
+export const GONE = ["deleted", "erased", "rolledBack"] as const;
 export type Gone = (typeof GONE)[number];
 
 /** What a row says beside the payload. Times are missing only where a tombstone does not keep them. */
@@ -43,32 +45,86 @@ export interface StoredNotification extends NotificationRow, NotificationMarks {
   readonly expiresAt: Date;
 }
 
-export interface InstallationRow {
-  readonly recipientKey: RecipientKey;
-  readonly installationId: InstallationId;
-  readonly platform: Platform;
-  readonly channelKey: ChannelKey;
-  readonly sealedPushChannel: Uint8Array;
-  /** When it was made, or moved to another push channel: the hub shows it to tags some time later. */
-  readonly changedAt: Date;
-  readonly renewedAt: Date;
-  /** Channels that it held before and that are not known to be free yet: it is its own journal. */
-  readonly leaving: readonly ChannelKey[];
-}
-
-export interface ChannelRow {
-  /** Who holds the push channel now; nobody: the row is about to be deleted. */
-  readonly holder?: ChannelHolder;
-  /** Holders before, the last one last, whose rows may still stand. */
-  readonly displaced: readonly ChannelHolder[];
-  /** Whether the hub, and the rows of former holders, are known to agree. */
-  readonly isSettled: boolean;
-}
-
 export interface ChannelHolder {
   readonly recipientKey: RecipientKey;
   readonly installationId: InstallationId;
 }
+
+/** A device's registration. It lies in its user's partition. */
+export interface InstallationRow extends ChannelHolder {
+  readonly platform: Platform;
+  /** The sender that it was made for. */
+  readonly sender: SenderName;
+  readonly channelKey: ChannelKey;
+  /** Of the time that this push channel was taken (see ChannelRow). */
+  readonly generation: number;
+  readonly sealedPushChannel: Uint8Array;
+  /** What the sender's `admit` answered. */
+  readonly subscribedUnder?: string;
+  /** When the installation was made, or got this push channel. */
+  readonly createdAt: Date;
+  /** When its user last wrote it. Erasing and expiry go by it. */
+  readonly renewedAt: Date;
+  /** Since when the sender's directory is known to hold it; missing: it may not. */
+  readonly reconciledAt?: Date;
+}
+
+/**
+ * A push channel that a recipient no longer holds, in that recipient's partition. While it stands, the sender's directory
+ * may still deliver the recipient's group pushes to that channel (P7).
+ */
+export interface FormerChannel {
+  readonly recipientKey: RecipientKey;
+  readonly channelKey: ChannelKey;
+  readonly platform: Platform;
+  readonly sender: SenderName;
+  /** The generations whose directory entries are still to be removed: from this one … */
+  readonly from: number;
+  /** … to this one. */
+  readonly to: number;
+  readonly createdAt: Date;
+  /** When the directory had confirmed the removal of all entries. It may take effect later. */
+  readonly removedAt?: Date;
+}
+
+/** Who holds a push channel. Authoritative; a channel serves one user and one installation. */
+export interface ChannelRow {
+  /** Missing: nobody. */
+  readonly holder?: ChannelHolder;
+  /** Grows each time the channel is taken from nobody or from another recipient; names the directory's entry. */
+  readonly generation: number;
+  /** The holder before, in another partition, whose row may still exist. */
+  readonly previous?: ChannelHolder;
+  readonly changedAt: Date;
+}
+
+/** A recipient's partition. A row that this code cannot read has no value. */
+export interface DeviceRows {
+  readonly installations: readonly (Versioned<InstallationRow | undefined> & {
+    readonly installationId: InstallationId;
+  })[];
+  readonly former: readonly Versioned<FormerChannel>[];
+  readonly state?: Versioned<DeviceState>;
+}
+
+/** One row for a recipient. Each addition changes it, so that additions at the same time are counted one after the other. */
+export interface DeviceState {
+  /** When the recipient was last asked to be erased: a renewal after that is a new registration. */
+  readonly erasureAskedAt?: Date;
+}
+
+/** One change of a recipient's partition; without an ETag it inserts. */
+export type DeviceChange =
+  | { readonly kind: "putInstallation"; readonly row: InstallationRow; readonly etag?: string }
+  | { readonly kind: "deleteInstallation"; readonly installationId: InstallationId; readonly etag: string }
+  | { readonly kind: "putFormer"; readonly row: FormerChannel; readonly etag?: string }
+  | { readonly kind: "deleteFormer"; readonly channelKey: ChannelKey; readonly etag: string }
+  | { readonly kind: "putState"; readonly row: DeviceState; readonly etag?: string };
+
+/** A row of any partition, as the sweep meets it. */
+export type SweptDevice =
+  | { readonly kind: "installation"; readonly row: InstallationRow; readonly etag: string }
+  | { readonly kind: "former"; readonly row: FormerChannel; readonly etag: string };
 
 /** What was read, with the version that a change has to name. */
 export interface Versioned<T> {
@@ -80,9 +136,6 @@ interface StoredDays {
   readonly tables: ReadonlySet<Day>;
   readonly keys: ReadonlySet<Day>;
 }
-
-/** `changed`: somebody else was faster (or the row is gone); read again and decide anew. */
-export type WriteOutcome = "written" | "changed";
 
 /** `gone`: a tombstone was found to stand there meanwhile. A mark that stands already is not looked at again. */
 export type MarkOutcome = "marked" | "gone";
@@ -149,7 +202,7 @@ export interface NotificationRows {
     signal: AbortSignal,
   ) => Promise<void>;
   /** Takes back a row whose ID nobody was told, and keeps out one that may still be on its way. */
-  readonly takeBackNotification: (
+  readonly rollBackNotification: (
     recipientKey: RecipientKey,
     id: NotificationId,
     signal: AbortSignal,
@@ -158,191 +211,179 @@ export interface NotificationRows {
 
 /** Devices, and who holds their push channels. */
 export interface InstallationRows {
-  /** All installations of a user, also those not renewed in time; one that this code cannot read has no value. */
-  readonly listInstallations: (
-    recipientKey: RecipientKey,
-    signal: AbortSignal,
-  ) => Promise<readonly (Versioned<InstallationRow | undefined> & { readonly holder: ChannelHolder })[]>;
+  readonly listDeviceRows: (recipientKey: RecipientKey, signal: AbortSignal) => Promise<DeviceRows>;
   readonly readInstallation: (
     holder: ChannelHolder,
     signal: AbortSignal,
   ) => Promise<Versioned<InstallationRow | undefined> | undefined>;
-  /** Inserts without an etag, else replaces exactly that version. */
-  readonly writeInstallation: (
-    row: InstallationRow,
-    etag: string | undefined,
+  /** All changes or none. Answers the ETags in their order, or `undefined` where one of the rows has changed. */
+  readonly changeDevices: (
+    recipientKey: RecipientKey,
+    changes: readonly DeviceChange[],
     signal: AbortSignal,
-  ) => Promise<WriteOutcome>;
-  readonly deleteInstallation: (
-    holder: ChannelHolder,
-    etag: string,
-    signal: AbortSignal,
-  ) => Promise<WriteOutcome>;
-
+  ) => Promise<readonly (string | undefined)[] | undefined>;
+  /** A row that this code cannot read names nobody, and is replaced by whoever takes the channel next. */
   readonly readChannel: (
     channelKey: ChannelKey,
     signal: AbortSignal,
   ) => Promise<Versioned<ChannelRow> | undefined>;
-  /** Inserts without an etag, else replaces exactly that version. */
+  /** Inserts without an ETag, else replaces that version. `undefined`: it has changed. */
   readonly writeChannel: (
     channelKey: ChannelKey,
     row: ChannelRow,
     etag: string | undefined,
     signal: AbortSignal,
-  ) => Promise<WriteOutcome>;
-  readonly deleteChannel: (
-    channelKey: ChannelKey,
-    etag: string,
-    signal: AbortSignal,
-  ) => Promise<WriteOutcome>;
-}
-
-/** What an outbox row is for, and how it is found: a notification's ID, or a task's own. */
-export type OutboxKey = NotificationId | (string & { readonly __brand: "TaskId" });
-
-/** A push that is still owed: by tag to all of a recipient's devices on a platform, or to one device. */
-export interface Target {
-  readonly platform: Platform;
-  readonly installationId?: InstallationId;
-}
-
-/** What is owed to one recipient of a notification, and what came of the rest. */
-export interface Owed {
-  readonly recipientKey: RecipientKey;
-  /** Not known before the first try. */
-  readonly targets?: readonly Target[];
-  readonly isAccepted: boolean;
-  readonly hasFailed: boolean;
-}
-
-/** The pushes of one notification. */
-export interface SendWork {
-  readonly kind: "send";
-  readonly expiresAt: Date;
-  readonly urgency: Urgency;
-  readonly display: Display;
-  /** Whether every recipient's payload row is known to have been written; before that nothing is pushed. */
-  readonly isWritten: boolean;
-  readonly owed: readonly Owed[];
-  /** Whose push failed for good. */
-  readonly failed: readonly RecipientKey[];
-}
-
-/** A device that was registered, moved or removed: its push channels are to be settled. */
-export interface SettleWork {
-  readonly kind: "settle";
-  readonly holder: ChannelHolder;
-  readonly channelKeys: readonly ChannelKey[];
-}
-
-/** Recipients of whom nothing that stood before `before` is to be left. */
-export interface EraseWork {
-  readonly kind: "erase";
-  readonly recipientKeys: readonly RecipientKey[];
-  readonly before: Date;
-}
-
-export type Work = SendWork | SettleWork | EraseWork;
-
-/** Work that is still to be done; dead: that failed for good, kept to be seen. */
-export interface OutboxRow {
-  readonly createdAt: Date;
-  readonly attempts: number;
-  readonly work: Work;
-  /** When it may be taken next; nobody takes a dead one. */
-  readonly dueAt?: Date;
-  /** Until then it is somebody's, who may be at work on it. */
-  readonly leaseUntil?: Date;
-  /** Of a dead row: why, and when dropExpired may delete it. */
-  readonly reason?: DeadReason;
-  readonly dropAfter?: Date;
-}
-
-/** `refused`: as our own fault, by hub or push service; `expired`: not accepted in time; `abandoned`: tried for too long. */
-export const DEAD_REASONS = ["refused", "expired", "abandoned"] as const;
-export type DeadReason = (typeof DEAD_REASONS)[number];
-
-/** A row as it was listed; one that this code cannot read has no value. */
-export interface ListedOutboxRow {
-  readonly key: OutboxKey;
-  /** Where it lies, which is elsewhere than where it belongs for one that somebody has moved. */
-  readonly partitionKey: string;
-  readonly etag: string;
-  readonly dueAt?: Date;
-  readonly value: OutboxRow | undefined;
-}
-
-/** What is still to be done, and who does it now. */
-export interface OutboxRows {
-  /** Inserts without an etag, else replaces that version. Answers the version written; nothing where it has changed. */
-  readonly putOutbox: (
-    key: OutboxKey,
-    row: OutboxRow,
-    etag: string | undefined,
-    signal: AbortSignal,
   ) => Promise<string | undefined>;
+  /** False where it has changed. */
+  readonly deleteChannel: (channelKey: ChannelKey, etag: string, signal: AbortSignal) => Promise<boolean>;
+  /** A page of all partitions, from where another ended. */
+  readonly scanDevices: (
+    from: string | undefined,
+    limit: number,
+    signal: AbortSignal,
+  ) => Promise<{ readonly rows: readonly SweptDevice[]; readonly next?: string }>;
+  readonly scanChannels: (
+    from: string | undefined,
+    limit: number,
+    signal: AbortSignal,
+  ) => Promise<{
+    readonly rows: readonly (Versioned<ChannelRow> & { readonly channelKey: ChannelKey })[];
+    readonly next?: string;
+  }>;
+  /** Where the sweep of a table is to go on. */
+  readonly readSweepPosition: (table: SweptTable, signal: AbortSignal) => Promise<string | undefined>;
+  readonly writeSweepPosition: (
+    table: SweptTable,
+    position: string | undefined,
+    signal: AbortSignal,
+  ) => Promise<void>;
+}
+
+export type SweptTable = "installations" | "channels";
+
+/** One change of an outbox row: an insertion (`after` alone), a replacement (both), or a deletion (`before` alone). */
+export interface OutboxChange {
+  readonly key: OutboxKey;
+  readonly before?: Versioned<OutboxRow>;
+  readonly after?: OutboxRow;
+}
+
+/** A queue's record that a row is to be looked at. */
+export interface ScheduleEntry {
+  readonly queue: QueueName;
+  readonly key: OutboxKey;
+  readonly dueAt: Date;
+  readonly partitionKey: string;
+  readonly rowKey: string;
+}
+
+/** Entries of one queue in one shard that are due until then, the earliest first, past `after`. */
+export interface DueRange {
+  readonly queue: QueueName;
+  readonly shard: number;
+  readonly until: Date;
+  readonly after?: ScheduleEntry;
+}
+
+/** Work that is still to be done. A row and its schedule entries change together. */
+export interface OutboxRows {
+  /** A row that this code cannot read, damaged or of another version, has no value. */
   readonly readOutbox: (
     key: OutboxKey,
     signal: AbortSignal,
   ) => Promise<Versioned<OutboxRow | undefined> | undefined>;
-  readonly deleteOutbox: (key: OutboxKey, etag: string, signal: AbortSignal) => Promise<WriteOutcome>;
-  /** Rows that are due before that, dead ones never; so many at most, in no order. */
-  readonly listDue: (before: Date, limit: number, signal: AbortSignal) => Promise<readonly ListedOutboxRow[]>;
-  /** All rows, dead ones too. */
-  readonly listOutbox: (signal: AbortSignal) => Promise<readonly ListedOutboxRow[]>;
-  /** How many rows are open, and since when the oldest of them is: of the first thousand, if there are more. */
+  /** Answers the version written (an empty text for a deletion), or `undefined` where the row has changed. */
+  readonly writeOutbox: (change: OutboxChange, signal: AbortSignal) => Promise<string | undefined>;
+  /** The same for many rows, with as few calls as possible; the answers in their order. */
+  readonly writeOutboxBatch: (
+    changes: readonly OutboxChange[],
+    signal: AbortSignal,
+  ) => Promise<readonly (string | undefined)[]>;
+  /** Costs in proportion to what it answers, however many rows there are. */
+  readonly listDue: (
+    range: DueRange,
+    limit: number,
+    signal: AbortSignal,
+  ) => Promise<readonly ScheduleEntry[]>;
+  /** Has a queue look at a row at another time, or not at all; the row is not touched. */
+  readonly moveEntry: (entry: ScheduleEntry, dueAt: Date | undefined, signal: AbortSignal) => Promise<void>;
+  /** How many rows there are (a thousand stands for more), and when the oldest was created. */
   readonly countOutbox: (signal: AbortSignal) => Promise<{ readonly open: number; readonly oldestAt?: Date }>;
-  /** Has a row that cannot be read come up again later, as it stands. */
-  readonly postponeUnreadable: (row: ListedOutboxRow, dueAt: Date, signal: AbortSignal) => Promise<void>;
-  /** Until when nothing is to be pushed through this sender. */
-  readonly readPause: (sender: string, signal: AbortSignal) => Promise<Date | undefined>;
-  /** An earlier end than the one that stands changes nothing. */
-  readonly pause: (sender: string, until: Date, signal: AbortSignal) => Promise<void>;
 }
 
-/** What an idempotency key stands for: the one notification of its request. */
+/** Dead letters. `now` chooses the table of a task's; a notification's is chosen by its ID. */
+export interface DeadLetterRows {
+  /** Replaces an earlier one. */
+  readonly putDeadLetter: (
+    key: OutboxKey,
+    letter: DeadLetter,
+    now: Date,
+    signal: AbortSignal,
+  ) => Promise<void>;
+  readonly readDeadLetter: (
+    id: NotificationId,
+    signal: AbortSignal,
+  ) => Promise<Versioned<DeadLetter> | undefined>;
+  /** False where it has changed. */
+  readonly writeDeadLetter: (
+    id: NotificationId,
+    letter: DeadLetter,
+    etag: string,
+    signal: AbortSignal,
+  ) => Promise<boolean>;
+  /** False where it has changed. */
+  readonly deleteDeadLetter: (id: NotificationId, etag: string, signal: AbortSignal) => Promise<boolean>;
+  /** The weeks for which there is a table, by their Mondays. */
+  readonly listDeadLetterWeeks: (signal: AbortSignal) => Promise<readonly Day[]>;
+  readonly dropDeadLetterWeek: (week: Day, signal: AbortSignal) => Promise<void>;
+}
+
+/** Until when nothing is to be pushed to a destination, by its name (sending/gates.ts). */
+export interface PauseRows {
+  readonly listPauses: (now: Date, signal: AbortSignal) => Promise<ReadonlyMap<string, Date>>;
+  /** Changes nothing where a later end is recorded. */
+  readonly pause: (name: string, until: Date, signal: AbortSignal) => Promise<void>;
+}
+
+/** Which notification an idempotency key stands for. */
 export interface Claim {
   /** Keyed hash of the request. */
   readonly fingerprint: string;
   readonly id: NotificationId;
   readonly createdAt: Date;
   readonly expiresAt: Date;
-  /** Until then the one who holds it is at work. */
-  readonly leaseUntil?: Date;
-  /** What was answered; nothing before that. */
-  readonly push?: PushStatus;
-  /** When the key is forgotten. */
-  readonly dropAfter: Date;
+  readonly claimedAt: Date;
 }
 
+/** Claims of idempotency keys, by the day of their table. */
 export interface ClaimRows {
-  readonly readClaim: (key: ClaimKey, signal: AbortSignal) => Promise<Versioned<Claim> | undefined>;
-  /** As putOutbox. */
-  readonly putClaim: (
+  readonly readClaim: (day: Day, key: ClaimKey, signal: AbortSignal) => Promise<Versioned<Claim> | undefined>;
+  /** Inserts without an ETag, else replaces that version. `undefined`: there is one already, or it has changed. */
+  readonly writeClaim: (
+    day: Day,
     key: ClaimKey,
     claim: Claim,
     etag: string | undefined,
     signal: AbortSignal,
   ) => Promise<string | undefined>;
+  readonly deleteClaim: (day: Day, key: ClaimKey, etag: string, signal: AbortSignal) => Promise<void>;
+  readonly listClaimDays: (signal: AbortSignal) => Promise<readonly Day[]>;
+  readonly prepareClaimDay: (day: Day, signal: AbortSignal) => Promise<void>;
+  readonly dropClaimDay: (day: Day, signal: AbortSignal) => Promise<void>;
 }
 
 /**
  * Storage. Every operation ends with `signal`; what cannot be reached throws StoreUnavailableError. Missing
  * tables are made by the first write into them; to a read they are empty.
  */
-export interface Store extends KeyRows, NotificationRows, InstallationRows, OutboxRows, ClaimRows {
+export interface Store
+  extends KeyRows, NotificationRows, InstallationRows, OutboxRows, DeadLetterRows, PauseRows, ClaimRows {
   /** The days for which there is a table of notifications, or a data key. */
   readonly listDays: (signal: AbortSignal) => Promise<StoredDays>;
   /** Makes the table of a day that is not over; one that stands already is no failure. */
   readonly prepareDay: (day: Day, signal: AbortSignal) => Promise<void>;
   /** Destroys a day's data key, and then its table with every row in it. What is gone already is no failure. */
   readonly dropDay: (day: Day, signal: AbortSignal) => Promise<void>;
-
-  /**
-   * Deletes rows of `outbox` and `idempotency` whose time (`dropAfter`) is past, each as it was read and a bounded
-   * number at once; answers how many.
-   */
-  readonly dropStale: (now: Date, signal: AbortSignal) => Promise<number>;
 
   /** One cheap read, to see whether storage answers. */
   readonly ping: (signal: AbortSignal) => Promise<void>;

@@ -101,14 +101,6 @@ export interface Tables {
     operations: readonly TableOperation[],
     signal: AbortSignal,
   ) => Promise<readonly (string | undefined)[] | undefined>;
-  /** Every row of a table that matches a filter: reads the whole table. Goes with the outbox's new keys. */
-  readonly listWhere: (
-    table: string,
-    filter: string | undefined,
-    limit: number,
-    signal: AbortSignal,
-    select?: readonly string[],
-  ) => Promise<readonly StoredRow[]>;
   /** The names of the tables that begin so (at least one letter), without the prefix that all share. */
   readonly listTables: (beginning: string, signal: AbortSignal) => Promise<readonly string[]>;
   /** Creates a table, for a day that is not over if it is for one. */
@@ -157,22 +149,6 @@ export function createTables(options: TablesOptions): Tables {
     },
     transact: (table, partitionKey, operations, signal) =>
       transact(access, { table, partitionKey, operations }, signal),
-    listWhere: async (table, filter, limit, signal, select) => {
-      const rows: StoredRow[] = [];
-      let from: string | undefined;
-      do {
-        const query = {
-          from,
-          limit: limit - rows.length,
-          ...(filter && { filter }),
-          ...(select && { select }),
-        };
-        const page = await scan(access, table, query, signal);
-        rows.push(...page.rows);
-        from = page.next;
-      } while (from !== undefined && rows.length < limit);
-      return rows;
-    },
     listTables: (beginning, signal) => listTables(access, beginning, signal),
     makeTable: async (table, day, signal) => {
       access.refuseOver(day);

@@ -1,24 +1,25 @@
 // Our rows in Azure Table Storage: which table, which keys, which properties (docs/storage.md).
 import type { WrappedKey } from "../crypto/kek.ts";
-import { both, mapBounded } from "../base/deadline.ts";
+import { both } from "../base/deadline.ts";
 import { type Day, parseDayName, toDayName } from "../domain/id.ts";
+import { createClaimRows } from "./claimRows.ts";
+import { createDeadLetterRows } from "./deadLetterRows.ts";
 import { createInstallationRows } from "./installationRows.ts";
 import { createNotificationRows, NOTIFICATIONS, toNotificationTable } from "./notificationRows.ts";
-import { createOutboxRows, toPastFilter } from "./outboxRows.ts";
+import { createOutboxRows } from "./outboxRows.ts";
+import { createPauseRows } from "./pauseRows.ts";
 import { bytes, eraseRow, isCurrent, RowDamagedError, text } from "./rows.ts";
 import type { Store } from "./store.ts";
 import type { RowKey, StoredRow, Tables } from "./table.ts";
-
-/** Of one table at once, and so often in one pass; what is left is the next one's (R150). */
-const MAX_STALE_ROWS = 1000;
-const MAX_STALE_ROUNDS = 20;
-const MAX_PARALLEL_DROPS = 8;
 
 export function createTableStore(tables: Tables): Store {
   return {
     ...createNotificationRows(tables),
     ...createInstallationRows(tables),
     ...createOutboxRows(tables),
+    ...createDeadLetterRows(tables),
+    ...createPauseRows(tables),
+    ...createClaimRows(tables),
 
     readKey: async (kind, name, signal) => {
       const row = await tables.read(toKeyRowKey(kind, name), signal);
@@ -52,21 +53,6 @@ export function createTableStore(tables: Tables): Store {
       // The key first: from then on nothing of the day opens, whatever becomes of the table.
       await eraseRow(tables, toKeyRowKey("day", toDayName(day)), signal);
       await tables.dropTable(toNotificationTable(day), signal);
-    },
-
-    dropStale: async (now, signal) => {
-      let dropped = 0;
-      for (const table of ["outbox", "idempotency"])
-        for (let round = 0; round < MAX_STALE_ROUNDS; round++) {
-          const rows = await tables.listWhere(table, toPastFilter("dropAfter", now), MAX_STALE_ROWS, signal);
-          const outcomes = await mapBounded(rows, MAX_PARALLEL_DROPS, ({ partitionKey, rowKey, etag }) =>
-            // One that has changed since is in use again.
-            tables.remove({ table, partitionKey, rowKey }, etag, signal),
-          );
-          dropped += outcomes.filter((outcome) => outcome).length;
-          if (rows.length < MAX_STALE_ROWS) break;
-        }
-      return dropped;
     },
 
     ping: async (signal) => {

@@ -18,6 +18,7 @@ import {
 } from "../../shared/domain/id.ts";
 import { UserId } from "../../shared/domain/notification.ts";
 import { createHubSender } from "../../shared/push/hub.ts";
+import { createSenders } from "../../shared/push/senders.ts";
 import { Secret } from "../../shared/base/secret.ts";
 import { createService } from "../../shared/service.ts";
 import { createStoreProxy, createTestStore, silentLog, type StoreProxy } from "../helpers/store.ts";
@@ -260,7 +261,7 @@ describe("an ID dated where no row can stand", () => {
     const service = createService({
       store,
       keyring: createKeyring({ rows: store, wrapper, clock }),
-      hub,
+      senders: createSenders([hub]),
       clock,
       alertText,
       sleep: () => Promise.resolve(),

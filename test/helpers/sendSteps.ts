@@ -14,17 +14,23 @@ const inStore = (name: string, wanted: string, table: string): SendStep => ({
   isIt: ({ method, path }) => method === wanted && path.includes(table),
 });
 
-/** Of a call with a key, to a recipient with a device and to one without, where tables and keys are there already. */
+/** A transaction of the outbox whose first operation, on the row itself, is this one. */
+const inOutbox = (name: string, wanted: string): SendStep => ({
+  name,
+  to: "store",
+  isIt: ({ path, body }) => path.includes("$batch") && /^(POST|PUT|DELETE) /m.exec(body)?.[1] === wanted,
+});
+
+/** Of a call with a key, to a recipient with a device and to one without, where tables and keys exist already. */
 export const SEND_STEPS: readonly SendStep[] = [
-  inStore("the key is read", "GET", "idempotency"),
   inStore("the key is claimed", "POST", "idempotency"),
-  inStore("the outbox row is written", "POST", "outbox"),
+  inStore("yesterday's keys are read", "GET", "idempotency"),
+  inOutbox("the outbox row is written", "POST"),
   inStore("the devices are listed", "GET", "installations"),
   inStore("the payloads are written", "POST", "notifications20"),
   { name: "the ID is pushed", to: "hub", isIt: ({ path }) => path.includes("/messages") },
   inStore("the outcome is marked", "PATCH", "notifications20"),
-  inStore("the outbox row is deleted", "DELETE", "outbox"),
-  inStore("the answer is recorded", "PUT", "idempotency"),
+  inOutbox("the outbox row is deleted", "DELETE"),
 ];
 
 /** A row of a Markdown table that begins with this cell, without it; nothing where there is none. */

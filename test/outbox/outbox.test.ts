@@ -1,7 +1,14 @@
 // P3: accepted means pushed: what the hub did not take in time is pushed by redelivery, until it is accepted or over.
-import { TableClient } from "@azure/data-tables";
-import { afterEach, beforeEach, describe, expect, inject, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type Answered, type Api, createApi } from "../helpers/api.ts";
+import {
+  channelsOf,
+  deadLetters,
+  idOf,
+  outboxRows,
+  rawTable,
+  redeliver as runPass,
+} from "../helpers/pushes.ts";
 
 let api: Api;
 
@@ -10,8 +17,7 @@ beforeEach(async () => {
 });
 afterEach(() => api.close());
 
-const redeliver = () => api.runTimer("redeliverPushes");
-const idOf = (sent: Answered) => String(sent.json()["id"]);
+const redeliver = () => runPass(api);
 const pathOf = (sent: Answered) => `/api/notifications/${idOf(sent)}`;
 
 /** A user with devices that the hub has long shown to tags. */
@@ -27,12 +33,7 @@ async function withDevices(
   api.advance(121);
 }
 
-/** The channels that were told an ID, in order. */
-const told = (id: string) =>
-  api.hub.deliveries
-    .filter(({ body }) => body.includes(id))
-    .map(({ pushChannel }) => pushChannel)
-    .toSorted((a, b) => a.localeCompare(b));
+const pushedTo = (id: string) => channelsOf(api, id);
 
 async function receiptsOf(sent: Answered, to: readonly string[]): Promise<readonly string[]> {
   const answer = await api.post("/api/receipts", { id: idOf(sent), to });
@@ -45,11 +46,7 @@ async function receiptOf(sent: Answered, to: string): Promise<string | undefined
   return push;
 }
 
-const outbox = () =>
-  TableClient.fromConnectionString(inject("storageConnectionString"), `${api.tablePrefix}outbox`, {
-    allowInsecureConnection: true,
-  });
-const rows = () => Array.fromAsync(outbox().listEntities());
+const rows = () => outboxRows(api);
 
 describe("P3: a push that the hub did not take", () => {
   test.each([
@@ -69,18 +66,18 @@ describe("P3: a push that the hub did not take", () => {
     expect(sent.headers.get("location")).toBe(pathOf(sent));
     expect(sent.json()["push"]).toBe("pending");
     expect(await receiptOf(sent, "ann")).toBe("pending");
-    expect(told(idOf(sent))).toEqual([]);
+    expect(pushedTo(idOf(sent))).toEqual([]);
     for (let pass = 0; pass < 3; pass++) {
       api.advance(60);
       await redeliver();
     }
-    expect(told(idOf(sent))).toEqual(["ann-fcmv1"]);
+    expect(pushedTo(idOf(sent))).toEqual(["ann-fcmv1"]);
     expect(await receiptOf(sent, "ann")).toBe("accepted");
-    expect((await rows()).filter(({ partitionKey }) => partitionKey !== "pause")).toEqual([]);
+    expect(await rows()).toEqual([]);
   });
 
   test.each([{ status: 400 }, { status: 413 }])(
-    "R112: by $status has failed for good: a dead row, a receipt, an error in the log",
+    "R112: by $status has failed for good: a dead letter, a receipt, an error in the log",
     async (answer) => {
       await withDevices("bea", "fcmv1");
       api.hub.fail({ on: "send", answer });
@@ -88,9 +85,8 @@ describe("P3: a push that the hub did not take", () => {
       expect(sent.status, sent.text).toBe(201);
       expect(sent.json()["push"]).toBe("failed");
       expect(await receiptOf(sent, "bea")).toBe("failed");
-      const [dead] = await rows();
-      expect(dead).toMatchObject({ rowKey: idOf(sent), reason: "refused", dropAfter: expect.any(Date) });
-      expect(dead).not.toHaveProperty("dueAt");
+      expect(await rows()).toEqual([]);
+      expect(await deadLetters(api)).toMatchObject([{ rowKey: idOf(sent), reason: "refused" }]);
       expect(api.lines.some((line) => line.includes("push_given_up") && line.includes(idOf(sent)))).toBe(
         true,
       );
@@ -98,14 +94,17 @@ describe("P3: a push that the hub did not take", () => {
       api.advance(600);
       await redeliver();
       expect(api.hub.requests.length).toBe(before);
-      // Seven days later the row goes, and the mark stands as long as its payload's row.
-      api.advance(7 * 86_400);
+      // It stays for a week after the week of its expiry, a week from now; then the whole table goes.
+      api.advance(13 * 86_400);
       await api.runTimer("dropExpired");
-      expect(await rows()).toEqual([]);
+      expect(await receiptOf(sent, "bea")).toBe("failed");
+      api.advance(10 * 86_400);
+      await api.runTimer("dropExpired");
+      expect(await deadLetters(api)).toEqual([]);
     },
   );
 
-  test("R105, R111: is not tried after its expiry: a dead row, a receipt, an error in the log", async () => {
+  test("R105, R111: is not tried after its expiry: a dead letter, a receipt, an error in the log", async () => {
     await withDevices("cal", "fcmv1");
     api.hub.fail({ on: "send", times: 50, answer: "reset" });
     const sent = await api.send({ to: ["cal"], payload: 1, ttl: 60 });
@@ -116,7 +115,8 @@ describe("P3: a push that the hub did not take", () => {
     await redeliver();
     expect(api.hub.requests.length).toBe(before);
     expect(await receiptOf(sent, "cal")).toBe("failed");
-    expect(await rows()).toMatchObject([{ rowKey: idOf(sent), reason: "expired" }]);
+    expect(await deadLetters(api)).toMatchObject([{ rowKey: idOf(sent), reason: "expired" }]);
+    expect(await rows()).toEqual([]);
     expect(api.lines.some((line) => line.includes("push_given_up") && line.includes(idOf(sent)))).toBe(true);
   });
 
@@ -127,9 +127,9 @@ describe("P3: a push that the hub did not take", () => {
     api.hub.fail({ on: "send", answer: { status: 500 } });
     const sent = await api.send({ to: ["dan"], payload: 1 });
     expect(sent.json()["push"]).toBe("pending");
-    expect(told(idOf(sent))).toHaveLength(2);
+    expect(pushedTo(idOf(sent))).toHaveLength(2);
     await redeliver();
-    expect(told(idOf(sent))).toEqual(["dan-adm", "dan-fcmv1", "dan-xiaomi"]);
+    expect(pushedTo(idOf(sent))).toEqual(["dan-adm", "dan-fcmv1", "dan-xiaomi"]);
   });
 
   test("to one of many recipients leaves the others as they are", async () => {
@@ -148,7 +148,7 @@ describe("P3: a push that the hub did not take", () => {
     expect(before.filter((push) => push === "pending").length).toBe(25 - failed);
     expect(before.slice(-2)).toEqual(["noDevices", "unknown"]);
     await redeliver();
-    expect(told(idOf(sent))).toHaveLength(25 - failed);
+    expect(pushedTo(idOf(sent))).toHaveLength(25 - failed);
     const after = await receiptsOf(sent, users);
     expect(after.filter((push) => push === "failed").length).toBe(failed);
     expect(after.filter((push) => push === "accepted").length).toBe(25 - failed);
@@ -177,8 +177,8 @@ describe("P3: a push that the hub did not take", () => {
     expect(sent.json()["push"]).toBe("pending");
     api.advance(300);
     await redeliver();
-    expect(told(idOf(sent))).toContain("gus-new");
-    expect(told(idOf(sent))).toContain("gus-fcmv1");
+    expect(pushedTo(idOf(sent))).toContain("gus-new");
+    expect(pushedTo(idOf(sent))).toContain("gus-fcmv1");
   });
 });
 
@@ -199,7 +199,7 @@ describe("Retry-After", () => {
     expect(api.hub.requests.length).toBe(before);
     api.advance(120);
     await redeliver();
-    expect([told(idOf(first)), told(idOf(second))]).toEqual([["hal-fcmv1"], ["ida-fcmv1"]]);
+    expect([pushedTo(idOf(first)), pushedTo(idOf(second))]).toEqual([["hal-fcmv1"], ["ida-fcmv1"]]);
   });
 
   test("R111: that is absurd is capped at an hour", async () => {
@@ -208,7 +208,7 @@ describe("Retry-After", () => {
     const sent = await api.send({ to: ["jan"], payload: 1 });
     api.advance(3600 + 61);
     await redeliver();
-    expect(told(idOf(sent))).toEqual(["jan-fcmv1"]);
+    expect(pushedTo(idOf(sent))).toEqual(["jan-fcmv1"]);
   });
 
   test("is no reason for sendSecure not to try", async () => {
@@ -242,15 +242,15 @@ test("R113: a row that cannot be read stops no other, and is told in the log", a
   api.hub.fail({ on: "send", times: 3, answer: { status: 500 } });
   const sent = [1, 2, 3].map((payload) => api.send({ to: ["max"], payload }));
   const ids = (await Promise.all(sent)).map(idOf);
-  const first = (await rows()).find(({ rowKey }) => rowKey === ids[0]);
-  await outbox().updateEntity(
+  const first = (await rows()).find(({ key }) => key === ids[0]);
+  await rawTable(api, "outbox").updateEntity(
     { partitionKey: String(first?.partitionKey), rowKey: String(first?.rowKey), work0: "{" },
     "Merge",
   );
   await redeliver();
-  expect(told(ids[1] ?? "")).toEqual(["max-fcmv1"]);
-  expect(told(ids[2] ?? "")).toEqual(["max-fcmv1"]);
-  expect(api.lines.some((line) => line.includes("row_damaged") && line.includes(String(first?.rowKey)))).toBe(
+  expect(pushedTo(ids[1] ?? "")).toEqual(["max-fcmv1"]);
+  expect(pushedTo(ids[2] ?? "")).toEqual(["max-fcmv1"]);
+  expect(api.lines.some((line) => line.includes("row_damaged") && line.includes(String(first?.key)))).toBe(
     true,
   );
 });
@@ -270,13 +270,13 @@ test("R114: 200 rows that are due, and two redeliverers at once: each is pushed 
   } finally {
     await other.close();
   }
-  expect(ids.map((id) => told(id).length)).toEqual(ids.map(() => 1));
+  expect(ids.map((id) => pushedTo(id).length)).toEqual(ids.map(() => 1));
   expect(await rows()).toEqual([]);
 });
 
 test("R108: without faults each device is pushed to once, and the outbox is empty", async () => {
   await withDevices("oda", "fcmv1", "adm");
   const sent = await Promise.all(Array.from({ length: 50 }, () => api.send({ to: ["oda"], payload: 1 })));
-  for (const one of sent) expect(told(idOf(one))).toEqual(["oda-adm", "oda-fcmv1"]);
+  for (const one of sent) expect(pushedTo(idOf(one))).toEqual(["oda-adm", "oda-fcmv1"]);
   expect(await rows()).toEqual([]);
 });

@@ -10,8 +10,15 @@ import { createNotificationId } from "../../shared/domain/id.ts";
 import { createLog } from "../../shared/base/log.ts";
 import type { Platform, PushChannel } from "../../shared/domain/notification.ts";
 import { createHubSender } from "../../shared/push/hub.ts";
-import type { HubSender, PushMessage } from "../../shared/push/sender.ts";
+import {
+  CUT_OFF,
+  type Directory,
+  type GroupPush,
+  type PushMessage,
+  type Sender,
+} from "../../shared/push/sender.ts";
 import { Secret } from "../../shared/base/secret.ts";
+import { silentLog } from "../helpers/store.ts";
 
 // The SDK signs by the real time; ours stands still at it.
 const nowMs = Math.floor(Date.now() / 1000) * 1000;
@@ -30,7 +37,7 @@ const clock = createClock(
 );
 
 let hub: HubEmulator;
-let sender: HubSender;
+let sender: Hub;
 
 beforeAll(async () => {
   hub = await createHubEmulator();
@@ -39,16 +46,22 @@ beforeAll(async () => {
 afterAll(() => hub.close());
 beforeEach(() => hub.clear());
 
-function createSender(connectionString: string): HubSender {
-  return createHubSender({
+/** What a hub can do, and every sender need not. */
+type Hub = Sender & { readonly groups: GroupPush; readonly directory: Directory };
+
+function createSender(connectionString: string): Hub {
+  const { groups, directory, ...rest } = createHubSender({
     connectionString: new Secret(connectionString),
     hubName: hub.hubName,
     alertText,
     allowLoopback: true,
     clock,
   });
+  if (groups === undefined || directory === undefined) throw new Error("the hub has groups and a directory");
+  return { ...rest, groups, directory };
 }
 
+const context = (signal: AbortSignal) => ({ log: silentLog, signal });
 const recipient = () => randomBytes(32).toString("base64url") as RecipientKey;
 const channelKey = () => randomBytes(32).toString("hex") as ChannelKey;
 
@@ -58,10 +71,9 @@ async function install(
   channel: PushChannel,
 ): Promise<ChannelKey> {
   const key = channelKey();
-  const put = await sender.putInstallation(
-    { channelKey: key, recipientKey, platform, channel, expiresAt: new Date(nowMs + 86_400_000) },
-    never,
-  );
+  const expires = new Date(nowMs + 86_400_000);
+  const entry = { entryId: key, recipientKey, platform, channel, expiresAt: expires };
+  const put = await sender.directory.put(entry, context(never));
   expect(put).toEqual({ kind: "accepted" });
   return key;
 }
@@ -144,15 +156,21 @@ describe("what goes over the push network", () => {
           ? "https://db5.notify.windows.com/?token=1"
           : "0a0a";
     await install(recipientKey, platform, channel);
-    const outcome = await sender.pushToRecipients(platform, [recipientKey], { ...message, ...change }, never);
+    const outcome = await sender.groups.push(
+      platform,
+      [recipientKey],
+      { ...message, ...change },
+      context(never),
+    );
     expect(outcome.kind).toBe("accepted");
     expect(Buffer.from(hub.requests.at(-1)?.body ?? "").toString("utf8")).toBe(body);
     for (const [name, value] of Object.entries(headers)) expect(header(name), name).toBe(value);
     expect(hub.deliveries).toHaveLength(1);
     // The same to the device alone.
-    expect((await sender.pushToDevice(platform, channel, { ...message, ...change }, never)).kind).toBe(
-      "accepted",
-    );
+    expect(
+      (await sender.push({ platform: platform, channel: channel }, { ...message, ...change }, context(never)))
+        .kind,
+    ).toBe("accepted");
     expect(Buffer.from(hub.requests.at(-1)?.body ?? "").toString("utf8")).toBe(body);
     expect(hub.deliveries).toHaveLength(2);
   });
@@ -161,7 +179,7 @@ describe("what goes over the push network", () => {
 describe("never a broadcast", () => {
   test("R109: recipients become their own tags, joined by || alone", async () => {
     const recipients = Array.from({ length: 20 }, recipient);
-    await sender.pushToRecipients("fcmv1", recipients, message, never);
+    await sender.groups.push("fcmv1", recipients, message, context(never));
     expect(header("servicebusnotification-tags")).toBe(recipients.map((key) => `user:${key}`).join(" || "));
     expect(header("servicebusnotification-devicehandle")).toBeUndefined();
   });
@@ -175,7 +193,7 @@ describe("never a broadcast", () => {
     ["a negation", ["!x"]],
   ])("%s is refused before anything is sent", async (_what, recipients) => {
     await expect(
-      sender.pushToRecipients("apns", recipients as readonly RecipientKey[], message, never),
+      sender.groups.push("apns", recipients as readonly RecipientKey[], message, context(never)),
     ).rejects.toThrow();
     expect(hub.requests).toEqual([]);
   });
@@ -184,19 +202,17 @@ describe("never a broadcast", () => {
     ["an empty channel", ""],
     ["undefined", undefined],
   ])("a direct push to %s is refused before anything is sent", async (_what, channel) => {
-    await expect(sender.pushToDevice("apns", channel as PushChannel, message, never)).rejects.toThrow();
+    await expect(
+      sender.push({ platform: "apns", channel: channel as PushChannel }, message, context(never)),
+    ).rejects.toThrow();
     expect(hub.requests).toEqual([]);
   });
 
   test("every send that leaves names a tag or a device, never the text undefined", async () => {
-    await sender.pushToRecipients("apns", [recipient()], message, never);
-    await sender.pushToDevice("apns", "0a0a", message, never);
-    await sender.pushToDevice(
-      "browser",
-      { endpoint: "https://p.example/", p256dh: "p", authSecret: "a" },
-      message,
-      never,
-    );
+    await sender.groups.push("apns", [recipient()], message, context(never));
+    await sender.push({ platform: "apns", channel: "0a0a" }, message, context(never));
+    const channel = { endpoint: "https://p.example/", p256dh: "p", authSecret: "a" };
+    await sender.push({ platform: "browser", channel }, message, context(never));
     expect(hub.requests).toHaveLength(3);
     for (const { rawHeaders, path } of hub.requests) {
       const targets = rawHeaders.filter((_value, i) =>
@@ -246,13 +262,13 @@ describe("what each answer comes to", () => {
     ],
   ] as const)("%j is %j, after one try", async (answer, outcome) => {
     hub.fail({ on: "send", answer });
-    expect(await sender.pushToRecipients("apns", [recipient()], message, never)).toEqual(outcome);
+    expect(await sender.groups.push("apns", [recipient()], message, context(never))).toEqual(outcome);
     expect(hub.requests).toHaveLength(1);
   });
 
   test("a connection that is reset is transient", async () => {
     hub.fail({ on: "send", answer: "reset" });
-    expect(await sender.pushToRecipients("apns", [recipient()], message, never)).toMatchObject({
+    expect(await sender.groups.push("apns", [recipient()], message, context(never))).toMatchObject({
       kind: "transient",
     });
   });
@@ -260,16 +276,16 @@ describe("what each answer comes to", () => {
   test("a hub that never answers ends with the caller's signal", async () => {
     hub.fail({ on: "send", answer: "hang" });
     const ended = new AbortController();
-    const pushed = sender.pushToRecipients("apns", [recipient()], message, ended.signal);
+    const pushed = sender.groups.push("apns", [recipient()], message, context(ended.signal));
     await expect.poll(() => hub.requests.length).toBe(1);
     ended.abort();
-    expect(await pushed).toEqual({ kind: "transient", cause: "timeout" });
+    expect(await pushed).toEqual({ kind: "transient", cause: CUT_OFF });
   });
 
   test("deleting an installation that is not there is what was wanted", async () => {
-    expect(await sender.deleteInstallation(channelKey(), never)).toEqual({ kind: "accepted" });
+    expect(await sender.directory.remove(channelKey(), context(never))).toEqual({ kind: "accepted" });
     hub.fail({ on: "installation", answer: { status: 404 } });
-    expect(await sender.deleteInstallation(channelKey(), never)).toEqual({ kind: "accepted" });
+    expect(await sender.directory.remove(channelKey(), context(never))).toEqual({ kind: "accepted" });
   });
 
   test("an installation goes to the hub with its owner's tag alone, and ends when ours does", async () => {
@@ -313,14 +329,14 @@ describe("the connection string", () => {
     const url = new URL(hub.url).host;
     const shuffled = `;SharedAccessKey=${value};; SharedAccessKeyName=${name} ;Endpoint=http://${url}/;EntityPath=x;`;
     const other = createSender(shuffled);
-    expect(await other.pushToRecipients("apns", [recipient()], message, never)).toMatchObject({
+    expect(await other.groups.push("apns", [recipient()], message, context(never))).toMatchObject({
       kind: "accepted",
     });
   });
 
   test("R119: the SAS token names the lower-case resource, encoded, and ends within an hour", async () => {
     const real = createSender(hub.connectionString);
-    await real.pushToRecipients("apns", [recipient()], message, never);
+    await real.groups.push("apns", [recipient()], message, context(never));
     const fields = new Map(
       (header("authorization") ?? "")
         .replace("SharedAccessSignature ", "")

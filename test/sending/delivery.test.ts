@@ -3,21 +3,23 @@ import { randomBytes } from "node:crypto";
 import { beforeEach, describe, expect, test } from "vitest";
 import { createLocalKeyWrapper } from "../../shared/crypto/kek.ts";
 import { createKeyring } from "../../shared/crypto/keyring.ts";
-import { createDelivery } from "../../shared/sending/delivery.ts";
 import { createInstallations } from "../../shared/devices/installations.ts";
 import { InstallationId, type PushStatus, SendRequest, UserId } from "../../shared/domain/notification.ts";
 import { toBackOffMs } from "../../shared/outbox/outbox.ts";
-import type { HubSender, PushOutcome } from "../../shared/push/sender.ts";
+import { createTasks } from "../../shared/outbox/tasks.ts";
+import type { PushOutcome } from "../../shared/push/sender.ts";
+import { createSenders } from "../../shared/push/senders.ts";
 import { createSend } from "../../shared/sending/sending.ts";
 import { Secret } from "../../shared/base/secret.ts";
+import { accepted, createDirectSender, createGroupSender, type TestSender } from "../helpers/testSender.ts";
 import { createTestStore, silentLog } from "../helpers/store.ts";
 
 const never = new AbortController().signal;
 const ann = UserId.parse("ann");
-const accepted: PushOutcome = { kind: "accepted" };
 
-/** A deployment whose pushes come to what `answer` says; `before` runs while a push is under way. */
+/** A deployment with one sender, whose pushes come to what `answer` says; `before` runs while a push is under way. */
 function createWorld(
+  createSender: () => TestSender,
   answer: (address: string) => PushOutcome,
   before: () => Promise<void> = () => Promise.resolve(),
 ) {
@@ -27,19 +29,12 @@ function createWorld(
     wrapper: createLocalKeyWrapper([new Secret<Uint8Array>(randomBytes(32))]),
     clock,
   });
-  const calls: string[] = [];
-  const push = async (address: string) => {
-    calls.push(address);
+  const tested = createSender();
+  tested.answer = async (address) => {
     await before();
     return answer(address);
   };
-  const hub: HubSender = {
-    platforms: ["fcmv1"],
-    pushToRecipients: () => push("tag"),
-    pushToDevice: (_platform, channel) => push(typeof channel === "string" ? channel : channel.endpoint),
-    putInstallation: () => Promise.resolve(accepted),
-    deleteInstallation: () => Promise.resolve(accepted),
-  };
+  const senders = createSenders([tested.sender]);
   const limits = {
     defaultTtlSeconds: 600,
     maxPayloadBytes: 1000,
@@ -47,12 +42,12 @@ function createWorld(
     installationTtlDays: 90,
     requireIdempotencyKey: false,
   };
-  const installations = createInstallations({ store, keyring, hub, clock, limits });
-  const delivery = createDelivery({ store, hub, clock, installations });
   const alertText = { defaultDisplay: "alert", title: { text: "t" }, body: { text: "b" } } as const;
-  const send = createSend({ store, keyring, clock, limits, alertText, delivery });
+  const options = { store, keyring, clock, senders, limits, alertText };
+  const installations = createInstallations({ ...options, tasks: createTasks(options) });
+  const send = createSend({ ...options, installations });
   return {
-    calls,
+    calls: tested.calls,
     rawTable,
     register: (name: string, pushChannel: string) =>
       installations.register(
@@ -68,75 +63,92 @@ function createWorld(
       return sent.value.push;
     },
     listInstallations: async () =>
-      (await Array.fromAsync(rawTable("installations").listEntities())).map(({ rowKey }) => rowKey),
+      (await Array.fromAsync(rawTable("installations").listEntities()))
+        .map(({ rowKey = "" }) => rowKey)
+        .filter((rowKey) => !rowKey.startsWith("~")),
+    listHeldChannels: async () =>
+      (await Array.fromAsync(rawTable("channels").listEntities())).filter(
+        ({ recipientKey }) => recipientKey !== undefined,
+      ),
   };
 }
 
-describe("a device that its push service calls gone", () => {
-  test("R116: is removed, with its push channel, and it alone", async () => {
-    const world = createWorld((address) => (address === "dead" ? { kind: "gone" } : accepted));
-    await world.register("old", "dead");
-    await world.register("new", "alive");
-    expect(await world.send()).toBe("accepted");
-    expect(await world.listInstallations()).toEqual(["new"]);
-    expect(await Array.fromAsync(world.rawTable("channels").listEntities())).toHaveLength(1);
-    expect(await Array.fromAsync(world.rawTable("outbox").listEntities())).toEqual([]);
-    expect(await world.send()).toBe("accepted");
-    expect(world.calls.filter((address) => address === "dead")).toHaveLength(1);
+/** The same for a sender like the hub, and for one that pushes to single devices alone. */
+const SENDERS = [
+  ["a sender with groups", createGroupSender],
+  ["a direct sender", createDirectSender],
+] as const;
+
+describe.each(SENDERS)("%s", (_name, createSender) => {
+  describe("a device that its push service calls gone", () => {
+    test("R116: is removed, with its push channel, and it alone", async () => {
+      const world = createWorld(createSender, (address) =>
+        address === "dead" ? { kind: "gone" } : accepted,
+      );
+      await world.register("old", "dead");
+      await world.register("new", "alive");
+      expect(await world.send()).toBe("accepted");
+      expect(await world.listInstallations()).toEqual(["new"]);
+      expect(await world.listHeldChannels()).toHaveLength(1);
+      expect(await Array.fromAsync(world.rawTable("outbox").listEntities())).toEqual([]);
+      expect(await world.send()).toBe("accepted");
+      expect(world.calls.filter((address) => address === "dead")).toHaveLength(1);
+    });
+
+    test("was all that there was: the push has no device", async () => {
+      const world = createWorld(createSender, () => ({ kind: "gone" }));
+      await world.register("only", "dead");
+      expect(await world.send()).toBe("noDevices");
+      expect(await world.listInstallations()).toEqual([]);
+    });
+
+    test.each([
+      ["stays where it has registered anew meanwhile, with another channel", "newer", ["phone"]],
+      ["goes where the app has only repeated its dead channel meanwhile", "dead", []],
+    ])("R117: %s", async (_how, channel, left) => {
+      let registering = Promise.resolve<unknown>(undefined);
+      const world = createWorld(
+        createSender,
+        (address) => (address === "dead" ? { kind: "gone" } : accepted),
+        async () => {
+          registering = world.register("phone", channel);
+          await registering;
+        },
+      );
+      await world.register("phone", "dead");
+      await world.send();
+      await registering;
+      expect(await world.listInstallations()).toEqual(left);
+    });
   });
 
-  test("was all that there was: the push has no device", async () => {
-    const world = createWorld(() => ({ kind: "gone" }));
-    await world.register("only", "dead");
-    expect(await world.send()).toBe("noDevices");
-    expect(await world.listInstallations()).toEqual([]);
-  });
-
-  test.each([
-    ["with another channel", "newer"],
-    ["with the same one", "dead"],
-  ])("R117: stays where it has registered anew meanwhile, %s", async (_how, channel) => {
-    let registering = Promise.resolve<unknown>(undefined);
-    const world = createWorld(
-      (address) => (address === "dead" ? { kind: "gone" } : accepted),
-      async () => {
-        registering = world.register("phone", channel);
-        await registering;
-      },
-    );
-    await world.register("phone", "dead");
-    await world.send();
-    await registering;
+  test.each<[PushOutcome, PushStatus]>([
+    [{ kind: "throttled", retryAfterSeconds: 9 }, "pending"],
+    [{ kind: "transient", cause: "x" }, "pending"],
+    [{ kind: "credentials", status: 401 }, "pending"],
+    [{ kind: "message", status: 400 }, "failed"],
+    [{ kind: "damaged" }, "failed"],
+  ])("R112, R116: $kind makes the push $1 and removes no device", async (outcome, status) => {
+    const world = createWorld(createSender, () => outcome);
+    await world.register("phone", "x");
+    expect(await world.send()).toBe(status);
     expect(await world.listInstallations()).toEqual(["phone"]);
   });
-});
 
-test.each<[PushOutcome, PushStatus]>([
-  [{ kind: "throttled", retryAfterSeconds: 9 }, "pending"],
-  [{ kind: "transient", cause: "x" }, "pending"],
-  [{ kind: "credentials", status: 401 }, "pending"],
-  [{ kind: "message", status: 400 }, "failed"],
-  [{ kind: "damaged" }, "failed"],
-])("R112, R116: $kind makes the push $1 and removes no device", async (outcome, status) => {
-  const world = createWorld(() => outcome);
-  await world.register("phone", "x");
-  expect(await world.send()).toBe(status);
-  expect(await world.listInstallations()).toEqual(["phone"]);
-});
-
-test("of one recipient's devices the most telling counts: pending, accepted, failed", async () => {
-  const outcomes: Record<string, PushOutcome> = {
-    a: accepted,
-    b: { kind: "message", status: 400 },
-    c: { kind: "transient", cause: "x" },
-  };
-  const world = createWorld((address) => outcomes[address] ?? accepted);
-  await world.register("b", "b");
-  expect(await world.send()).toBe("failed");
-  await world.register("a", "a");
-  expect(await world.send()).toBe("accepted");
-  await world.register("c", "c");
-  expect(await world.send()).toBe("pending");
+  test("of one recipient's devices the most telling counts: pending, accepted, failed", async () => {
+    const outcomes: Record<string, PushOutcome> = {
+      a: accepted,
+      b: { kind: "message", status: 400 },
+      c: { kind: "transient", cause: "x" },
+    };
+    const world = createWorld(createSender, (address) => outcomes[address] ?? accepted);
+    await world.register("b", "b");
+    expect(await world.send()).toBe("failed");
+    await world.register("a", "a");
+    expect(await world.send()).toBe("accepted");
+    await world.register("c", "c");
+    expect(await world.send()).toBe("pending");
+  });
 });
 
 describe("R111: the back-off", () => {

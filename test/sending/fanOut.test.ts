@@ -3,44 +3,51 @@ import { randomBytes } from "node:crypto";
 import { expect, test } from "vitest";
 import type { ChannelKey, RecipientKey } from "../../shared/crypto/keyring.ts";
 import type { Device } from "../../shared/devices/devices.ts";
-import { type Recipient, toPushes, toTargets } from "../../shared/sending/fanOut.ts";
+import { createSenders } from "../../shared/push/senders.ts";
+import { type Recipient, toCalls, toCurrentTargets, toTargets } from "../../shared/sending/fanOut.ts";
+import { createDirectSender, createGroupSender } from "../helpers/testSender.ts";
 import type { InstallationId, Platform } from "../../shared/domain/notification.ts";
 
 const now = new Date(Date.UTC(2026, 10, 24, 12));
+const group = { ...createGroupSender().sender, platforms: ["apns", "wns"] as const };
+const direct = { ...createDirectSender().sender, platforms: ["browser"] as const };
+const senders = createSenders([direct, group]);
 
 function recipient(...devices: readonly (readonly [Platform, number])[]): Recipient {
   const recipientKey = randomBytes(32).toString("base64url") as RecipientKey;
   const own = devices.map(([platform, ageMs], i) => device(recipientKey, platform, ageMs, i));
+  const listing = { devices: own, directOnly: new Set<Platform>() };
   return {
     recipientKey,
-    devices: own,
-    targets: toTargets(own, now),
+    listing,
+    targets: toTargets(listing, senders, now),
     isAccepted: false,
     hasFailed: false,
   };
 }
 
 function device(recipientKey: RecipientKey, platform: Platform, ageMs: number, i: number): Device {
-  const changedAt = new Date(now.getTime() - ageMs);
+  const createdAt = new Date(now.getTime() - ageMs);
   return {
     recipientKey,
     installationId: `device-${i}` as InstallationId,
     platform,
+    sender: platform === "browser" ? "webPush" : "hub",
     channelKey: randomBytes(32).toString("hex") as ChannelKey,
     sealedPushChannel: new Uint8Array(),
-    changedAt,
+    createdAt,
     renewedAt: now,
-    leaving: [],
+    reconciledAt: createdAt,
     etag: "",
-    isSettled: true,
+    generation: 1,
     openChannel: () => `channel-${i}`,
   };
 }
 
 /** Pushes as platform, kind and number of recipients. */
 function describe(recipients: readonly Recipient[]): readonly string[] {
-  return toPushes(recipients).map(
-    (push) => `${push.platform} ${push.device === undefined ? "tags" : "device"} ${push.recipients.length}`,
+  return toCalls(recipients, senders, now).map(
+    (call) => `${call.platform} ${call.device === undefined ? "tags" : "device"} ${call.recipients.length}`,
   );
 }
 
@@ -73,13 +80,34 @@ test.each<[string, readonly Recipient[], readonly string[]]>([
     Array.from({ length: 21 }, () => recipient(["apns", OLD])),
     ["apns tags 20", "apns tags 1"],
   ],
+  [
+    "a sender without groups: each device by itself",
+    [recipient(["browser", OLD], ["browser", OLD], ["apns", OLD])],
+    ["apns tags 1", "browser device 1", "browser device 1"],
+  ],
 ])("%s", (_what, recipients, expected) => {
   expect(describe(recipients)).toEqual(expected);
 });
 
 test("every recipient with a device is in exactly one tag call of its platform", () => {
   const recipients = Array.from({ length: 100 }, (_, i) => recipient([i % 3 === 0 ? "wns" : "apns", OLD]));
-  const called = toPushes(recipients).flatMap((push) => push.recipients);
+  const called = toCalls(recipients, senders, now).flatMap((call) => call.recipients);
   expect(called).toHaveLength(100);
   expect(new Set(called)).toEqual(new Set(recipients.map(({ recipientKey }) => recipientKey)));
+});
+
+test("P7: where a group push could reach a former device, each device is pushed to directly, in a later try too", () => {
+  const one = recipient(["apns", OLD], ["apns", OLD], ["wns", OLD]);
+  const listing = { ...one.listing, directOnly: new Set<Platform>(["apns"]) };
+  const again = { ...one, listing, targets: toCurrentTargets(one.targets, listing) };
+  const first = { ...one, listing, targets: toTargets(listing, senders, now) };
+  for (const tried of [again, first])
+    expect(describe([tried])).toEqual(["apns device 1", "apns device 1", "wns tags 1"]);
+});
+
+test("what is not due yet, or has no sender any more, takes no call", () => {
+  const one = recipient(["apns", OLD], ["browser", OLD]);
+  const later = one.targets.map((target) => ({ ...target, dueAt: new Date(now.getTime() + 1) }));
+  expect(describe([{ ...one, targets: later }])).toEqual([]);
+  expect(toCalls([one], createSenders([group]), now).map(({ platform }) => platform)).toEqual(["apns"]);
 });

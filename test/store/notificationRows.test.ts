@@ -295,11 +295,11 @@ describe("what is gone", () => {
   });
 
   const bury = (gone: (typeof GONE)[number], { recipientKey, id }: Key, by: TestStore = shared) => {
-    const { deleteNotification, eraseNotification, takeBackNotification } = by.store;
+    const { deleteNotification, eraseNotification, rollBackNotification } = by.store;
     const burials = {
       deleted: deleteNotification,
       erased: eraseNotification,
-      takenBack: takeBackNotification,
+      rolledBack: rollBackNotification,
     };
     return burials[gone](recipientKey, id, never);
   };
@@ -319,8 +319,8 @@ describe("what is gone", () => {
 
   test("taken back, keeps nothing either", async () => {
     const { row } = await createMarked(shared);
-    await bury("takenBack", row);
-    expect(await readRaw(shared, row)).toEqual({ gone: "takenBack" });
+    await bury("rolledBack", row);
+    expect(await readRaw(shared, row)).toEqual({ gone: "rolledBack" });
   });
 
   test.each(GONE)("%s, is not read as a notification, and is listed as what it is", async (gone) => {
@@ -335,11 +335,11 @@ describe("what is gone", () => {
 
   test.each<{ first: (typeof GONE)[number]; next: (typeof GONE)[number]; left: (typeof GONE)[number] }>([
     { first: "deleted", next: "erased", left: "erased" },
-    { first: "takenBack", next: "erased", left: "erased" },
+    { first: "rolledBack", next: "erased", left: "erased" },
     { first: "erased", next: "deleted", left: "erased" },
-    { first: "takenBack", next: "deleted", left: "takenBack" },
-    { first: "deleted", next: "takenBack", left: "deleted" },
-    { first: "erased", next: "takenBack", left: "erased" },
+    { first: "rolledBack", next: "deleted", left: "rolledBack" },
+    { first: "deleted", next: "rolledBack", left: "deleted" },
+    { first: "erased", next: "rolledBack", left: "erased" },
   ])("$first and then $next is $left", async ({ first, next, left }) => {
     const { row, marks } = await createMarked(shared);
     await bury(first, row);
@@ -352,14 +352,14 @@ describe("what is gone", () => {
     await bury(gone, row);
     await shared.store.insertNotification(row, "again", never);
     const found = await shared.store.readNotification(row.recipientKey, row.id, never);
-    if (gone !== "takenBack") expect(found).toBeUndefined();
+    if (gone !== "rolledBack") expect(found).toBeUndefined();
     else expect(Buffer.from(found?.value.sealed ?? []).equals(row.sealed)).toBe(true);
   });
 
   test("taken back before it was there, keeps out the write that is still on its way", async () => {
     const row = createNotification();
-    await bury("takenBack", row);
-    expect(await readRaw(shared, row)).toEqual({ gone: "takenBack" });
+    await bury("rolledBack", row);
+    expect(await readRaw(shared, row)).toEqual({ gone: "rolledBack" });
     const key = { table: tableOf(row), partitionKey: row.recipientKey, rowKey: row.id };
     expect(await shared.tables.write(key, { sealed0: row.sealed }, undefined, never)).toBeUndefined();
   });
@@ -513,8 +513,8 @@ describe("R93: with every first answer of a write lost, each operation does what
     const { row } = await createMarked(direct);
     const absent = createNotification();
     for (const { recipientKey, id } of [row, absent]) {
-      await lossy.store.takeBackNotification(recipientKey, id, never);
-      expect(await readRaw(direct, { recipientKey, id })).toEqual({ gone: "takenBack" });
+      await lossy.store.rollBackNotification(recipientKey, id, never);
+      expect(await readRaw(direct, { recipientKey, id })).toEqual({ gone: "rolledBack" });
     }
     await lossy.store.insertNotification(row, "again", never);
     expect(Buffer.from((await readBack(direct, row)).value.sealed).equals(row.sealed)).toBe(true);

@@ -1,0 +1,345 @@
+// Registering a device: its push channel serves one user and one installation, and the newest registration has it (P7). An
+// earlier registration is kept until the new one stands. I/O through store and senders.
+import { isDeepStrictEqual } from "node:util";
+import type { CallContext } from "../base/context.ts";
+import { both } from "../base/deadline.ts";
+import { err, ok, type Result } from "../base/result.ts";
+import type { PurposeKeys } from "../crypto/keyring.ts";
+import { DAY_MS } from "../domain/id.ts";
+import type { PushChannel } from "../domain/notification.ts";
+import type { HeldTask } from "../outbox/tasks.ts";
+import type { Failure } from "../problem.ts";
+import type { Sender } from "../push/sender.ts";
+import {
+  type ChannelHolder,
+  type ChannelRow,
+  type DeviceChange,
+  type DeviceRows,
+  type InstallationRow,
+  StoreUnavailableError,
+  type Versioned,
+} from "../store/store.ts";
+import { isLive, toExpiresAt, toLiveRows } from "./devices.ts";
+import { isSameHolder, releaseChannel, takeChannel, toFormerChange, toTakenChannel } from "./holding.ts";
+import type { InstallationsOptions } from "./installations.ts";
+import { openChannel, sealChannel } from "./pushChannel.ts";
+import { putEntry, reconcile } from "./reconciling.ts";
+
+/** A registration that is admitted, and where its rows lie. */
+export interface Wanted {
+  readonly holder: ChannelHolder;
+  readonly sender: Sender;
+  readonly platform: InstallationRow["platform"];
+  readonly channel: PushChannel;
+  readonly channelKey: InstallationRow["channelKey"];
+  readonly subscribedUnder?: string;
+  readonly purposes: PurposeKeys;
+}
+
+export interface Registered {
+  readonly installationId: InstallationRow["installationId"];
+  /** The sender's directory could not be reached; redelivery brings the device there. */
+  readonly isPending: boolean;
+  /** When it gets nothing more unless it is renewed. */
+  readonly expiresAt: Date;
+  readonly isNew: boolean;
+}
+
+/** Records of former channels in one partition; a hub that comes back removes them. */
+const MAX_FORMER = 50;
+const RETRY_AFTER_SECONDS = 30;
+/** A renewal earlier than this part of the lifetime changes nothing. */
+const RENEWAL_PART = 10;
+
+/** The rows as one try finds them. */
+interface Found {
+  readonly rows: DeviceRows;
+  readonly channel: Versioned<ChannelRow> | undefined;
+  readonly own: Versioned<InstallationRow> | undefined;
+  readonly ownEtag: string | undefined;
+  /** It counts as one more installation. One that was not renewed in time counts anew. */
+  readonly isAdded: boolean;
+}
+
+/** One try; nothing where rows changed meanwhile, so that it has to begin again. */
+export async function tryRegister(
+  options: InstallationsOptions,
+  wanted: Wanted,
+  context: CallContext,
+): Promise<Result<Registered, Failure> | undefined> {
+  const { store } = options;
+  const { holder, channelKey } = wanted;
+  const [rows, channel] = await both(
+    store.listDeviceRows(holder.recipientKey, context.signal),
+    store.readChannel(channelKey, context.signal),
+  );
+  const ownRow = rows.installations.find(({ installationId }) => installationId === holder.installationId);
+  const own = ownRow?.value && { etag: ownRow.etag, value: ownRow.value };
+  const isAdded = own === undefined || !isLive(options, own.value);
+  const found = { rows, channel, own, ownEtag: ownRow?.etag, isAdded };
+  if (own !== undefined && isUnchanged(options, wanted, own.value, found))
+    return ok(toRegistered(options, own.value, { isNew: false, isPending: false }));
+  const failure = checkCount(options, wanted, found);
+  if (failure !== undefined) return err(failure);
+  return write(options, wanted, found, context);
+}
+
+/** Apps renew at every start: a renewal that says nothing new, early in the lifetime, needs no write and no directory. */
+function isUnchanged(
+  { clock, limits }: InstallationsOptions,
+  { holder, sender, channelKey, channel, subscribedUnder, purposes }: Wanted,
+  own: InstallationRow,
+  { rows, channel: held }: Found,
+): boolean {
+  const ageMs = clock.now().getTime() - own.renewedAt.getTime();
+  const { erasureAskedAt } = rows.state?.value ?? {};
+  return (
+    own.channelKey === channelKey &&
+    own.sender === sender.name &&
+    own.reconciledAt !== undefined &&
+    own.subscribedUnder === subscribedUnder &&
+    isSameHolder(held?.value.holder, holder) &&
+    held?.value.generation === own.generation &&
+    (erasureAskedAt === undefined || own.renewedAt > erasureAskedAt) &&
+    ageMs >= 0 &&
+    ageMs < (limits.installationTtlDays * DAY_MS) / RENEWAL_PART &&
+    !rows.former.some(({ value }) => value.channelKey === channelKey && value.removedAt === undefined) &&
+    isDeepStrictEqual(openChannel(purposes, own), channel)
+  );
+}
+
+function toRegistered(
+  { limits }: InstallationsOptions,
+  row: InstallationRow,
+  how: Pick<Registered, "isNew" | "isPending">,
+): Registered {
+  return { installationId: row.installationId, expiresAt: toExpiresAt(limits, row), ...how };
+}
+
+function checkCount(
+  options: InstallationsOptions,
+  { channelKey }: Wanted,
+  { rows, own, isAdded }: Found,
+): Failure | undefined {
+  if (rows.former.length >= MAX_FORMER && own?.value.channelKey !== channelKey)
+    return { reason: "hub_unavailable", retryAfterSeconds: RETRY_AFTER_SECONDS };
+  if (!isAdded) return undefined;
+  const others = toLiveRows(options, rows).filter(({ value }) => value.channelKey !== channelKey);
+  return others.length >= options.limits.maxInstallations ? { reason: "installations_exhausted" } : undefined;
+}
+
+async function write(
+  options: InstallationsOptions,
+  wanted: Wanted,
+  found: Found,
+  context: CallContext,
+): Promise<Result<Registered, Failure> | undefined> {
+  const { holder, channelKey } = wanted;
+  const former = found.channel?.value.holder;
+  const isTakeover = former !== undefined && former.recipientKey !== holder.recipientKey;
+  const moved = found.own !== undefined && found.own.value.channelKey !== channelKey;
+  const others = [...(isTakeover ? [former.recipientKey] : []), ...toPreviousKeys(found)];
+  const work = {
+    kind: "reconcile",
+    recipientKeys: [...new Set([holder.recipientKey, ...others])],
+    channelKeys: [channelKey, ...(moved ? [found.own.value.channelKey] : [])],
+  } as const;
+  const task = await options.tasks.begin(work, context.signal);
+  const rows = await writeRows(options, wanted, found, context.signal);
+  if (rows === undefined) {
+    // Somebody else was faster. The next try overwrites what was written, or redelivery removes it.
+    await task.leave(context);
+    return undefined;
+  }
+  const written: Written = { ...found, ...rows, before: found.channel?.value, task, others, moved };
+  return finish(options, wanted, written, context);
+}
+
+/**
+ * The own row first, so that a failure leaves an earlier holding as it was; then the channel. Where nobody loses anything
+ * (a new device on a channel that nobody holds), both at once.
+ */
+async function writeRows(
+  { store, clock }: InstallationsOptions,
+  wanted: Wanted,
+  found: Found,
+  signal: AbortSignal,
+): Promise<Pick<Written, "row" | "channel"> | undefined> {
+  const { holder, channelKey } = wanted;
+  const holding = { store, now: clock.now };
+  const { generation } = toTakenChannel(found.channel?.value, holder, clock.now());
+  const value = toRow(clock.now(), wanted, found, generation);
+  const changes = toChanges(clock.now(), wanted, found, value);
+  const put = () => store.changeDevices(holder.recipientKey, changes, signal);
+  const take = () => takeChannel(holding, { channelKey, holder }, found.channel, signal);
+  const isPlain = found.channel?.value.holder === undefined && found.ownEtag === undefined;
+  const [etags, channel] = isPlain ? await both(put(), take()) : await inTurn(put, take);
+  if (etags === undefined || channel === undefined) return undefined;
+  return { row: { etag: etags[0] ?? "", value }, channel };
+}
+
+async function inTurn<A, B>(
+  first: () => Promise<A | undefined>,
+  second: () => Promise<B | undefined>,
+): Promise<readonly [A | undefined, B | undefined]> {
+  const a = await first();
+  return [a, a === undefined ? undefined : await second()];
+}
+
+function toPreviousKeys({ channel }: Found): readonly ChannelHolder["recipientKey"][] {
+  const previous = channel?.value.previous;
+  return previous === undefined ? [] : [previous.recipientKey];
+}
+
+function toRow(now: Date, wanted: Wanted, { own }: Found, generation: number): InstallationRow {
+  const { holder, sender, platform, channelKey, channel, subscribedUnder, purposes } = wanted;
+  const isSame = own?.value.channelKey === channelKey && own.value.generation === generation;
+  return {
+    ...holder,
+    platform,
+    sender: sender.name,
+    channelKey,
+    generation,
+    sealedPushChannel: sealChannel(purposes, holder, channel),
+    createdAt: isSame ? own.value.createdAt : now,
+    renewedAt: now,
+    ...(subscribedUnder === undefined ? {} : { subscribedUnder }),
+    // The directory holds it already: a renewal that fails does not make it unknown there.
+    ...(isSame && own.value.reconciledAt !== undefined ? { reconciledAt: own.value.reconciledAt } : {}),
+  };
+}
+
+/** The own row, in place of whatever the same user had for this channel, and the record of a channel that is left. */
+function toChanges(
+  now: Date,
+  { holder, channelKey }: Wanted,
+  { rows, own, ownEtag, isAdded }: Found,
+  row: InstallationRow,
+): readonly DeviceChange[] {
+  const twins = rows.installations.filter(
+    ({ installationId, value }) =>
+      installationId !== holder.installationId && value?.channelKey === channelKey,
+  );
+  const isMoved = own !== undefined && own.value.channelKey !== channelKey;
+  return [
+    { kind: "putInstallation", row, ...(ownEtag !== undefined && { etag: ownEtag }) },
+    ...twins.map(
+      ({ installationId, etag }) => ({ kind: "deleteInstallation", installationId, etag }) as const,
+    ),
+    ...(isAdded ? [toAddition(rows)] : []),
+    ...(isMoved ? [toFormerChange(own.value, rows.former, now)] : []),
+  ];
+}
+
+/** Whoever adds an installation at the same time meets this change, and counts anew. */
+function toAddition({ state }: DeviceRows): DeviceChange {
+  return { kind: "putState", row: state?.value ?? {}, ...(state !== undefined && { etag: state.etag }) };
+}
+
+interface Written extends Found {
+  readonly row: Versioned<InstallationRow>;
+  readonly task: HeldTask;
+  /** Other partitions in which rows have to change. */
+  readonly others: readonly ChannelHolder["recipientKey"][];
+  readonly moved: boolean;
+  readonly channel: Versioned<ChannelRow>;
+  /** The channel's row before it was taken. */
+  readonly before: ChannelRow | undefined;
+}
+
+/** Brings a written registration to the directory, and everything else in line with it. */
+async function finish(
+  options: InstallationsOptions,
+  wanted: Wanted,
+  written: Written,
+  context: CallContext,
+): Promise<Result<Registered, Failure> | undefined> {
+  const { row, task } = written;
+  // A process that was suspended has lost its lease: redelivery may have given the channel back.
+  if (!task.isLeased()) throw new StoreUnavailableError("the lease is over");
+  const outcome = await putEntry(options, row.value, context);
+  if (outcome.kind === "refused") return refuse(options, wanted, written, context);
+  const isAccepted = outcome.kind === "accepted";
+  if (isAccepted && row.value.reconciledAt === undefined && !(await markReconciled(options, row, context))) {
+    await task.leave(context);
+    return undefined;
+  }
+  const rest = await finishOthers(options, wanted, { ...written, isAccepted }, context);
+  const isDone = isAccepted && rest === "done";
+  if (isDone) await task.done(context);
+  else await task.leave(context);
+  const isNew = written.ownEtag === undefined;
+  return ok(toRegistered(options, row.value, { isNew, isPending: !isDone }));
+}
+
+/** Former owners lose their rows now; what the directory has to forget follows when it can be reached. */
+async function finishOthers(
+  options: InstallationsOptions,
+  { holder, channelKey }: Wanted,
+  { own, others, moved, rows, isAccepted }: Written & { readonly isAccepted: boolean },
+  context: CallContext,
+): Promise<"done" | "later"> {
+  const { store, clock } = options;
+  const holding = { store, now: clock.now };
+  const isReleased =
+    !moved ||
+    own === undefined ||
+    (await releaseChannel(holding, own.value.channelKey, holder, context.signal));
+  if (others.length === 0 && !moved && rows.former.length === 0) return "done";
+  const channelKeys = others.length > 0 ? [channelKey] : [];
+  const recipientKeys = isAccepted ? others : [];
+  const results = [await reconcile(options, { recipientKeys, channelKeys }, context)];
+  if (isAccepted)
+    results.push(
+      await reconcile(options, { recipientKeys: [holder.recipientKey], channelKeys: [] }, context),
+    );
+  return isReleased && !results.includes("later") ? "done" : "later";
+}
+
+/** The directory says that the push channel is invalid: everything becomes again as it was before. */
+async function refuse(
+  options: InstallationsOptions,
+  { holder, channelKey }: Wanted,
+  { row, own, rows, channel, before, task }: Written,
+  context: CallContext,
+): Promise<Result<Registered, Failure>> {
+  const { store, clock } = options;
+  const { signal } = context;
+  const twins = rows.installations.flatMap(({ value }) =>
+    value?.channelKey === channelKey && value.installationId !== holder.installationId ? [value] : [],
+  );
+  const changes: readonly DeviceChange[] = [
+    own === undefined
+      ? { kind: "deleteInstallation", installationId: holder.installationId, etag: row.etag }
+      : { kind: "putInstallation", row: own.value, etag: row.etag },
+    ...twins.map((twin) => ({ kind: "putInstallation", row: twin }) as const),
+  ];
+  const restored = before ?? { generation: channel.value.generation, changedAt: clock.now() };
+  const [undone, given] = await both(
+    store.changeDevices(holder.recipientKey, changes, signal),
+    store.writeChannel(channelKey, restored, channel.etag, signal),
+  );
+  // Records of former channels that were made for this are void now.
+  const recipientKeys = [
+    holder.recipientKey,
+    ...(before?.holder === undefined ? [] : [before.holder.recipientKey]),
+  ];
+  const rest = await reconcile(
+    options,
+    { recipientKeys: [...new Set(recipientKeys)], channelKeys: [] },
+    context,
+  );
+  if (undone !== undefined && given !== undefined && rest === "done") await task.done(context);
+  else await task.leave(context);
+  return err({ reason: "push_channel_refused" });
+}
+
+async function markReconciled(
+  { store, clock }: InstallationsOptions,
+  { etag, value }: Versioned<InstallationRow>,
+  { signal }: CallContext,
+): Promise<boolean> {
+  const row = { ...value, reconciledAt: clock.now() };
+  const change: DeviceChange = { kind: "putInstallation", row, etag };
+  return (await store.changeDevices(value.recipientKey, [change], signal)) !== undefined;
+}

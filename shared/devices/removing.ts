@@ -1,0 +1,88 @@
+// Removing installations. The row goes first, so that nothing more is pushed to it directly; the same transaction records
+// that its channel is a former one, so that nothing more goes there by a group push. Then the channel is released and the
+// directory told. I/O through store and senders.
+import type { CallContext } from "../base/context.ts";
+import type { RecipientKey } from "../crypto/keyring.ts";
+import { untilWon } from "../store/race.ts";
+import type { ChannelHolder, DeviceChange } from "../store/store.ts";
+import { releaseChannel, toFormerChange } from "./holding.ts";
+import type { InstallationsOptions } from "./installations.ts";
+import { reconcile } from "./reconciling.ts";
+
+/** Removes an installation, or exactly one version of it. `kept`: it is there, in another version. */
+export async function removeInstallation(
+  options: InstallationsOptions,
+  holder: ChannelHolder,
+  only: string | undefined,
+  context: CallContext,
+): Promise<"removed" | "kept" | "missing"> {
+  const tryOnce = () => tryRemove(options, holder, only, context);
+  return untilWon(tryOnce, "an installation changed too often at once", context.signal);
+}
+
+async function tryRemove(
+  options: InstallationsOptions,
+  { recipientKey, installationId }: ChannelHolder,
+  only: string | undefined,
+  context: CallContext,
+): Promise<"removed" | "kept" | "missing" | undefined> {
+  const { store, clock, tasks } = options;
+  const { signal } = context;
+  const rows = await store.listDeviceRows(recipientKey, signal);
+  const found = rows.installations.find((one) => one.installationId === installationId);
+  if (found === undefined) return "missing";
+  if (only !== undefined && found.etag !== only) return "kept";
+  const deletion: DeviceChange = { kind: "deleteInstallation", installationId, etag: found.etag };
+  if (found.value === undefined) {
+    // A row that this code cannot read names no channel.
+    const isDeleted = (await store.changeDevices(recipientKey, [deletion], signal)) !== undefined;
+    return isDeleted ? "removed" : undefined;
+  }
+  const { value } = found;
+  const work = { recipientKeys: [recipientKey], channelKeys: [value.channelKey] };
+  const task = await tasks.begin({ kind: "reconcile", ...work }, signal);
+  const changes = [deletion, toFormerChange(value, rows.former, clock.now())];
+  if ((await store.changeDevices(recipientKey, changes, signal)) === undefined) {
+    await task.done(context);
+    return undefined;
+  }
+  const holding = { store, now: clock.now };
+  const isReleased = await releaseChannel(holding, value.channelKey, value, signal);
+  const result = await reconcile(options, { ...work, channelKeys: [] }, context).catch(
+    () => "later" as const,
+  );
+  if (isReleased && result === "done") await task.done(context);
+  else await task.leave(context);
+  return "removed";
+}
+
+/** Removes every installation of a recipient that its user last wrote before that time. */
+export async function removeEarlier(
+  options: InstallationsOptions,
+  recipientKey: RecipientKey,
+  before: Date,
+  context: CallContext,
+): Promise<void> {
+  const { installations } = await options.store.listDeviceRows(recipientKey, context.signal);
+  // One that this code cannot read has no time.
+  const earlier = installations.filter(({ value }) => value === undefined || value.renewedAt < before);
+  // One by one: they share a partition, and each removal reads it.
+  for (const { installationId, etag } of earlier)
+    await removeInstallation(options, { recipientKey, installationId }, etag, context);
+}
+
+/** Records that a recipient is to be erased, so that a renewal after that counts as a new registration. */
+export async function recordErasure(
+  { store, clock }: InstallationsOptions,
+  recipientKey: RecipientKey,
+  signal: AbortSignal,
+): Promise<void> {
+  const tryOnce = async () => {
+    const { state, installations } = await store.listDeviceRows(recipientKey, signal);
+    if (installations.length === 0) return true;
+    const row = { erasureAskedAt: clock.now() };
+    const change: DeviceChange = { kind: "putState", row, ...(state && { etag: state.etag }) };
+    return (await store.changeDevices(recipientKey, [change], signal)) === undefined ? undefined : true;
+  };
+  await untilWon(tryOnce, "an erasure could not be recorded", signal);
+}
