@@ -1,8 +1,8 @@
-// Everything that the service needs, in one resource group. Names are computed here and handed down, so that every
-// module finds what another has made; deploying twice changes nothing.
+// Deploys everything that the service needs into one resource group. Names are computed here and passed to the modules,
+// so that each module finds the resources of the others. Deploying twice changes nothing.
 
 import { Settings } from 'modules/function-app.bicep'
-import { Tags } from 'modules/types.bicep'
+import { SecretSetting, Tags } from 'modules/types.bicep'
 
 @description('Required. Name of this deployment (the azd environment): one resource group can hold several.')
 @minLength(1)
@@ -16,16 +16,19 @@ param location string = resourceGroup().location
 @description('Optional. Tags of every resource.')
 param tags Tags = {}
 
-@description('Required. Audiences of device tokens that are accepted, comma list: the client id of the API\'s app registration, or its URI for version 1 tokens.')
+@description('Required. Accepted audiences of device tokens, comma list: the client id of the API\'s app registration, or its URI for version 1 tokens.')
 @minLength(1)
 param authAudience string
 
-@description('Optional. Issuers of device tokens, comma list; else this Entra tenant, version 2.')
+@description('Optional. Issuers of device tokens, comma list. Default: this Entra tenant, version 2.')
 @minLength(1)
 param authIssuer string = '${environment().authentication.loginEndpoint}${tenant().tenantId}/v2.0'
 
-@description('Optional. Settings of the app that are not left to their defaults (README: "Settings").')
+@description('Optional. Settings of the app that differ from their defaults.')
 param settings Settings = {}
+
+@description('Optional. Settings of the app whose secret exists in the vault. The secret has to exist before it is named here.')
+param secretSettings SecretSetting[] = []
 
 @description('Optional. APNs token credential: token, keyId, appId, appName, endpoint. Absent: no Apple pushes.')
 @secure()
@@ -55,7 +58,7 @@ param xiaomi resourceInput<'Microsoft.NotificationHubs/namespaces/notificationHu
 @secure()
 param mpns resourceInput<'Microsoft.NotificationHubs/namespaces/notificationHubs@2023-10-01-preview'>.properties.mpnsCredential.properties?
 
-@description('Optional. Price tier of the Notification Hubs namespace.')
+@description('Optional. Price tier of the Notification Hubs namespace. Read when the namespace is created; later changes: docs/deployment.md.')
 param hubSku 'Free' | 'Basic' | 'Standard' = 'Free'
 
 @description('Optional. Browser origins that may call the app (CORS).')
@@ -66,7 +69,7 @@ param allowedOrigins string[] = []
 @maxValue(20)
 param alwaysReady int = 0
 
-@description('Optional. Instances at most.')
+@description('Optional. Maximum number of instances.')
 @minValue(40)
 @maxValue(1000)
 param maximumInstances int = 100
@@ -74,7 +77,7 @@ param maximumInstances int = 100
 @description('Optional. Memory of an instance, in MB.')
 param instanceMemoryMB 512 | 2048 | 4096 = 2048
 
-@description('Optional. Spreads app, storage and hub over three zones. Only at the first deployment, and where the region has zones.')
+@description('Optional. Spreads app, storage and hub over three zones. Only at the first deployment, in a region with zones, and with hubSku Standard.')
 param zoneRedundant bool = false
 
 @description('Optional. Closes storage to public networks, and sends the app\'s calls through a virtual network.')
@@ -86,20 +89,20 @@ param vaultClosed bool = false
 @description('Optional. Address space of the virtual network; a /24 or larger.')
 param networkPrefix string = '10.60.0.0/24'
 
-@description('Optional. Addresses told of alerts; without any, alerts show in the portal alone.')
+@description('Optional. E-mail addresses that alerts are sent to. Without any, alerts appear only in the portal.')
 param alertEmails string[] = []
 
-@description('Optional. For how long redeliverPushes may not have completed before it is an alert; several times its schedule.')
+@description('Optional. Time without a completed pass of redeliverPushes that raises an alert; several times its schedule.')
 param redeliverPushesWindow 'PT15M' | 'PT30M' | 'PT1H' | 'PT6H' | 'P1D' = 'PT15M'
 
-@description('Optional. Seconds that a push, or another task, may wait in the outbox before it is an alert.')
+@description('Optional. Seconds that a push or another task may wait in the outbox before an alert.')
 @minValue(60)
 param oldestPushSeconds int = 900
 
-@description('Optional. For how long dropExpired may not have completed before it is an alert; longer than its schedule.')
-param dropExpiredWindow 'PT3H' | 'PT6H' | 'PT12H' | 'P1D' | 'P2D' = 'PT3H'
+@description('Optional. Time without a completed pass of dropExpired that raises an alert; longer than its schedule.')
+param dropExpiredWindow 'PT3H' | 'PT6H' | 'P1D' | 'P2D' = 'PT3H'
 
-@description('Optional. Days before a certificate\'s end from which it is an alert.')
+@description('Optional. Days before the end of a certificate from which an alert is raised.')
 @minValue(0)
 param certificateDays int = 30
 
@@ -108,7 +111,7 @@ param certificateDays int = 30
 @maxValue(730)
 param logRetentionDays int = 90
 
-@description('Optional. GB of logs a day after which no more is taken in, alerts with it; -1: no limit.')
+@description('Optional. GB of logs a day, after which no more are taken in and log alerts see nothing; -1: no limit.')
 param logDailyCapGb int = -1
 
 var suffix = uniqueString(subscription().id, resourceGroup().id, environmentName)
@@ -129,7 +132,7 @@ var appName = 'func-${suffix}'
 var networkName = 'vnet-${suffix}'
 var subnetName = 'app'
 
-// The app's only identity; its roles stand in the module of what they are for.
+// The app's only identity. Its roles are in the module of the resource that they allow.
 resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' = {
   name: identityName
   location: location
@@ -191,6 +194,7 @@ module keyVault 'modules/key-vault.bicep' = {
     vaultName: vaultName
     keyName: keyName
     secretName: secretName
+    secretSettings: secretSettings
     namespaceName: namespaceName
     hubName: hubName
     ruleName: ruleName
@@ -215,7 +219,7 @@ module network 'modules/network.bicep' = if (isolated) {
   dependsOn: [storage, keyVault]
 }
 
-// After the roles: the first start finds what it may use.
+// Deployed after the roles, so that the first start can use storage and vault.
 module functionApp 'modules/function-app.bicep' = {
   params: {
     location: location
@@ -229,6 +233,7 @@ module functionApp 'modules/function-app.bicep' = {
     vaultName: vaultName
     keyName: keyName
     secretName: secretName
+    secretSettings: secretSettings
     hubName: hubName
     authIssuer: authIssuer
     authAudience: authAudience
@@ -262,7 +267,7 @@ module alerts 'modules/alerts.bicep' = {
   dependsOn: [monitoring, notificationHub]
 }
 
-@description('Where the API is: what devices and senders call.')
+@description('Base URL that devices and senders call.')
 output API_URL string = 'https://${functionApp.outputs.hostName}/api'
 
 @description('Name of the function app, for publishing.')

@@ -1,16 +1,18 @@
-// The parameters, from the environment: azd hands in its own (`azd env set NAME VALUE`), a shell or a pipeline what it
-// exports. No secret stands here. A push service's credential is JSON in one line, and every deployment needs the ones
-// in use: the hub forgets one that is left out.
+// Reads the parameters from the environment: azd sets its own (`azd env set NAME VALUE`), a shell or a pipeline exports
+// them. This file holds no secret. A push service's credential is JSON in one line. Pass every credential that is in use
+// to every deployment, because the hub may delete one that is left out.
 using 'main.bicep'
 
 param environmentName = readEnvironmentVariable('AZURE_ENV_NAME', 'secure-push')
 param location = readEnvironmentVariable('AZURE_LOCATION', 'westeurope')
 
-// Until it is set, no token is accepted.
+// Until this is set, no token is accepted.
 param authAudience = readEnvironmentVariable('AUTH_AUDIENCE', 'not-set')
 
-// Names and values as in the README's table, as JSON: {"SEND_AUTH":"token","AUTH_USER_CLAIM":"oid"}
+// The app's settings as JSON: {"SEND_AUTH":"token","AUTH_USER_CLAIM":"oid"}
 param settings = json(readEnvironmentVariable('APP_SETTINGS', '{}'))
+// Settings whose secret exists in the vault: ["VAPID_KEYS"]
+param secretSettings = json(readEnvironmentVariable('SECRET_SETTINGS', '[]'))
 
 param apns = json(readEnvironmentVariable('APNS_CREDENTIAL', 'null'))
 param fcmV1 = json(readEnvironmentVariable('FCM_V1_CREDENTIAL', 'null'))

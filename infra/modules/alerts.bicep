@@ -1,5 +1,5 @@
-// What somebody has to be told of. Log alerts go by the app's own lines (`event`, shared/base/log.ts), which sampling in
-// host.json leaves alone.
+// Alerts for operators. Log alerts query the app's own lines by their `event` (shared/base/log.ts); host.json excludes
+// these lines from sampling. docs/deployment.md says what to do about each alert.
 
 import { Tags } from 'types.bicep'
 
@@ -21,19 +21,19 @@ param namespaceName string
 @description('Required. Name of the hub.')
 param hubName string
 
-@description('Required. Addresses told of alerts; empty: alerts show in the portal alone.')
+@description('Required. E-mail addresses that alerts are sent to; empty: alerts appear only in the portal.')
 param emails string[]
 
-@description('Required. For how long redeliverPushes may not have completed.')
+@description('Required. Time without a completed pass of redeliverPushes.')
 param redeliverPushesWindow 'PT15M' | 'PT30M' | 'PT1H' | 'PT6H' | 'P1D'
 
 @description('Required. Seconds that a push, or another task, may wait in the outbox.')
 param oldestPushSeconds int
 
-@description('Required. For how long dropExpired may not have completed.')
-param dropExpiredWindow 'PT3H' | 'PT6H' | 'PT12H' | 'P1D' | 'P2D'
+@description('Required. Time without a completed pass of dropExpired.')
+param dropExpiredWindow 'PT3H' | 'PT6H' | 'P1D' | 'P2D'
 
-@description('Required. Days before a certificate\'s end from which it is an alert.')
+@description('Required. Days before the end of a certificate from which an alert is raised.')
 param certificateDays int
 
 // Lines are JSON; the message of a trace is the line.
@@ -58,7 +58,7 @@ var logAlerts = [
   }
   {
     name: 'credentials'
-    title: 'The hub does not take our credentials'
+    title: 'The hub or a push service refuses our credentials'
     query: '${ownLines} | where tostring(line.outcome) == "credentials"' // of pushed, hub_installation_put, …_deleted
     operator: 'GreaterThan'
     threshold: 0
@@ -67,7 +67,7 @@ var logAlerts = [
   }
   {
     name: 'unreadable'
-    title: 'A stored row does not open: damaged, or moved by somebody'
+    title: 'A stored row cannot be decrypted: it is damaged or was moved'
     query: '${ownLines} | where event in ("payload_unreadable", "row_damaged")'
     operator: 'GreaterThan'
     threshold: 0
@@ -77,7 +77,7 @@ var logAlerts = [
   {
     name: 'oldest-push'
     title: 'A push, or another task, has waited too long in the outbox'
-    // The app counts to 1000; where there are more, the oldest may be among the others.
+    // The app counts at most 1000 rows. With more, the oldest row may be one that it did not count.
     query: '${ownLines} | where event == "pushes_redelivered" and (tolong(line.oldestSeconds) > ${oldestPushSeconds} or tolong(line.open) >= 1000)'
     operator: 'GreaterThan'
     threshold: 0
@@ -86,7 +86,7 @@ var logAlerts = [
   }
   {
     name: 'redeliver-pushes'
-    title: 'redeliverPushes has not completed: what could not be pushed at once is not pushed'
+    title: 'redeliverPushes has not completed: pending pushes are not made'
     query: '${ownLines} | where event == "pushes_redelivered"'
     operator: 'LessThan'
     threshold: 1
@@ -113,11 +113,20 @@ var logAlerts = [
   }
   {
     name: 'certificate'
-    title: 'A certificate is near its end, over, or unreadable'
-    query: '${ownLines} | where event == "certificate_unreadable" or (event == "certificate_checked" and tolong(line.daysLeft) < ${certificateDays})'
+    title: 'A certificate ends soon, has ended, or cannot be used'
+    query: '${ownLines} | where event in ("certificate_unreadable", "certificate_refused") or (event == "certificate_checked" and tolong(line.daysLeft) < ${certificateDays})'
     operator: 'GreaterThan'
     threshold: 0
-    window: dropExpiredWindow // in which dropExpired has looked at it
+    window: dropExpiredWindow // dropExpired checks the certificates
+    frequency: 'PT1H'
+  }
+  {
+    name: 'sender-stopped'
+    title: 'A configuration error has stopped a sender: its pushes wait'
+    query: '${ownLines} | where event == "sender_stopped"'
+    operator: 'GreaterThan'
+    threshold: 0
+    window: dropExpiredWindow // logged at each start, and when dropExpired checks the certificates
     frequency: 'PT1H'
   }
 ]
@@ -136,7 +145,7 @@ resource namespace 'Microsoft.NotificationHubs/namespaces@2023-09-01' existing =
 
 resource actions 'Microsoft.Insights/actionGroups@2023-01-01' = if (!empty(emails)) {
   name: 'ag-${suffix}'
-  #disable-next-line no-hardcoded-location // action groups live nowhere else
+  #disable-next-line no-hardcoded-location // action groups are global
   location: 'global'
   tags: tags
   properties: {
@@ -151,7 +160,7 @@ resource actions 'Microsoft.Insights/actionGroups@2023-01-01' = if (!empty(email
 resource metricAlerts 'Microsoft.Insights/metricAlerts@2026-01-01' = [
   for alert in hubAlerts: {
     name: 'hub-${alert.name}-${suffix}'
-    #disable-next-line no-hardcoded-location // metric alerts live nowhere else
+    #disable-next-line no-hardcoded-location // metric alerts are global
     location: 'global'
     tags: tags
     properties: {
@@ -205,6 +214,7 @@ resource queryAlerts 'Microsoft.Insights/scheduledQueryRules@2026-03-01' = [
         ]
       }
       autoMitigate: true
+      skipQueryValidation: true // a new component has no tables yet, and the queries would be refused
       actions: { actionGroups: empty(emails) ? [] : [actions.id] }
     }
   }

@@ -1,16 +1,34 @@
-// The app on Flex Consumption, and its settings. test/system/infra.test.ts holds their names to those that the code reads.
+// The app on Flex Consumption, and its settings. test/infra/infra.test.ts compares their names with those that the code reads.
 
-import { Tags } from 'types.bicep'
+import { SecretSetting, Tags } from 'types.bicep'
 
 @export()
-@description('Settings of the app that may be left to their defaults; the README tells what each means.')
+@description('Settings of the app that have a default, and are not secret.')
 @sealed()
 type Settings = {
   @description('Optional. Begins every table\'s name, for an account shared with others.')
   TABLE_PREFIX: string?
 
-  @description('Optional. PEM of the certificate alone, never its key; or a Key Vault reference (docs/deployment.md).')
-  MPNS_CERTIFICATE: string?
+  @description('Optional. Contact for push services: mailto: or https. Needed with the secret vapid-keys.')
+  VAPID_SUBJECT: string?
+
+  @description('Optional. Hosts of browser endpoints, comma list; replaces the default list.')
+  WEB_PUSH_HOSTS: string?
+
+  @description('Optional. Common name of the MPNS certificate.')
+  MPNS_SERVICE_NAME: string?
+
+  @description('Optional. Hosts of MPNS channels, comma list; replaces the default list.')
+  MPNS_HOSTS: string?
+
+  @description('Optional. Certificates (PEM) of the authorities that MPNS servers are verified against, instead of the system\'s.')
+  MPNS_CA: string?
+
+  @description('Optional. Fingerprints of the roots that the MPNS certificate may end in, comma list.')
+  MPNS_ROOTS: string?
+
+  @description('Optional. Path of a PEM file inside the package: an additional authority for outgoing TLS.')
+  EXTRA_CA_FILE: string?
 
   @description('Optional. What a device token must allow.')
   AUTH_SCOPE: string?
@@ -114,6 +132,9 @@ param keyName string
 @description('Required. Name of the secret that holds the hub\'s connection string.')
 param secretName string
 
+@description('Required. Settings whose secret exists in the vault.')
+param secretSettings SecretSetting[]
+
 @description('Required. Name of the hub.')
 param hubName string
 
@@ -123,7 +144,7 @@ param authIssuer string
 @description('Required. Accepted audiences, comma list.')
 param authAudience string
 
-@description('Required. Settings that are not left to their defaults.')
+@description('Required. Settings that differ from their defaults.')
 param settings Settings
 
 @description('Required. Browser origins that may call the app.')
@@ -132,7 +153,7 @@ param allowedOrigins string[]
 @description('Required. Instances kept warm for HTTP calls.')
 param alwaysReady int
 
-@description('Required. Instances at most.')
+@description('Required. Maximum number of instances.')
 param maximumInstances int
 
 @description('Required. Memory of an instance, in MB.')
@@ -149,6 +170,13 @@ param networkName string
 
 @description('Required. Name of its subnet for the app.')
 param subnetName string
+
+// The platform replaces each reference by the secret's newest version.
+var secretReferences = toObject(
+  secretSettings,
+  setting => setting,
+  setting => '@Microsoft.KeyVault(SecretUri=${vault.properties.vaultUri}secrets/${toLower(replace(setting, '_', '-'))})'
+)
 
 resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' existing = {
   name: identityName
@@ -197,7 +225,7 @@ resource plan 'Microsoft.Web/serverfarms@2025-03-01' = {
 resource app 'Microsoft.Web/sites@2025-03-01' = {
   name: appName
   location: location
-  tags: union(tags, { 'azd-service-name': 'api' }) // by which azd finds it: the service's name in azure.yaml
+  tags: union(tags, { 'azd-service-name': 'api' }) // azd finds the app by the service's name in azure.yaml
   kind: 'functionapp,linux'
   identity: {
     type: 'UserAssigned'
@@ -212,7 +240,6 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
       minTlsVersion: '1.2'
       scmMinTlsVersion: '1.2'
       http20Enabled: true
-      ftpsState: 'Disabled'
       cors: { allowedOrigins: allowedOrigins }
     }
     functionAppConfig: {
@@ -235,10 +262,10 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
     }
   }
 
-  // All of them: what is set by hand is gone after the next deployment.
+  // The complete list: the next deployment removes what was set by hand.
   resource appSettings 'config' = {
     name: 'appsettings'
-    properties: union(settings, {
+    properties: union(settings, secretReferences, {
       AzureWebJobsStorage__accountName: account.name
       AzureWebJobsStorage__credential: 'managedidentity'
       AzureWebJobsStorage__clientId: identity.properties.clientId

@@ -1,7 +1,7 @@
-// What the app may use but not keep: the key-encryption key, and the hub's connection string, which goes from the hub
-// straight into its secret. The app's identity reads that secret and wraps by that key, and nothing else.
+// The vault: the key-encryption key, the hub's connection string (copied from the hub straight into a secret), and the
+// secrets that operators put there for other senders. The app's identity may wrap with that key and read those secrets.
 
-import { Tags } from 'types.bicep'
+import { SecretSetting, Tags } from 'types.bicep'
 
 @description('Required. Region of every resource.')
 param location string
@@ -19,6 +19,9 @@ param keyName string
 
 @description('Required. Name of the secret that holds the hub\'s connection string.')
 param secretName string
+
+@description('Required. Settings of the app whose secret exists in the vault.')
+param secretSettings SecretSetting[]
 
 @description('Required. Name of the Notification Hubs namespace.')
 param namespaceName string
@@ -70,7 +73,7 @@ resource vault 'Microsoft.KeyVault/vaults@2025-05-01' = {
     tenantId: subscription().tenantId
     sku: { family: 'A', name: 'standard' }
     enableRbacAuthorization: true
-    enablePurgeProtection: true // a key that is lost takes every stored payload with it
+    enablePurgeProtection: true // without the key, no stored payload can be decrypted
     enableSoftDelete: true
     softDeleteRetentionInDays: 90
     publicNetworkAccess: closed ? 'Disabled' : 'Enabled'
@@ -88,7 +91,7 @@ resource vault 'Microsoft.KeyVault/vaults@2025-05-01' = {
     }
   }
 
-  // Rotates itself; old versions stay enabled for what they wrapped. A deployment does not change a key that exists.
+  // Rotates itself. Old versions stay enabled to unwrap what they wrapped. A deployment does not change an existing key.
   resource payloadKey 'keys' = {
     name: keyName
     properties: {
@@ -126,7 +129,27 @@ resource secretRole 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   }
 }
 
-// Who used, read or changed what, refused attempts too.
+// Operators create these secrets (docs/deployment.md). The deployment fails here if one does not exist.
+resource senderSecrets 'Microsoft.KeyVault/vaults/secrets@2025-05-01' existing = [
+  for setting in secretSettings: {
+    parent: vault
+    name: toLower(replace(setting, '_', '-'))
+  }
+]
+
+resource senderSecretRoles 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
+  for (setting, i) in secretSettings: {
+    name: guid(senderSecrets[i].id, identity.id, secretsUser)
+    scope: senderSecrets[i]
+    properties: {
+      principalId: identity.properties.principalId
+      principalType: 'ServicePrincipal'
+      roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', secretsUser)
+    }
+  }
+]
+
+// Records every use, read and change, also refused ones.
 resource vaultLogs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
   name: 'to-workspace'
   scope: vault

@@ -1,4 +1,4 @@
-// Where telemetry goes: a workspace, and the Application Insights component that the app writes to by its identity.
+// Telemetry: a workspace, and the Application Insights component that the app writes to with its identity.
 
 import { Tags } from 'types.bicep'
 
@@ -22,7 +22,7 @@ param identityName string
 @maxValue(730)
 param retentionDays int
 
-@description('Required. GB of logs a day after which no more is taken in; -1: no limit.')
+@description('Required. GB of logs a day, after which no more are taken in; -1: no limit.')
 param dailyCapGb int
 
 var metricsPublisher = '3913510d-42f4-4e42-8a64-420c390055eb' // Monitoring Metrics Publisher
@@ -55,7 +55,7 @@ resource insights 'Microsoft.Insights/components@2020-02-02' = {
     Application_Type: 'web'
     WorkspaceResourceId: workspace.id
     IngestionMode: 'LogAnalytics'
-    DisableLocalAuth: true // the connection string alone writes nothing
+    DisableLocalAuth: true // the connection string alone does not allow writing
   }
 }
 

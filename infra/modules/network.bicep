@@ -1,5 +1,5 @@
-// The optional isolation: a virtual network for the app's outgoing calls, and private endpoints for storage and vault.
-// The NAT gateway gives those calls a way out (hub, issuers, telemetry) and one fixed address.
+// Optional isolation: a virtual network for the app's outgoing calls, and private endpoints for storage and vault. Calls
+// to the internet (hub, push services, issuers, telemetry) leave through the NAT gateway, from one fixed address.
 
 import { Tags } from 'types.bicep'
 
@@ -57,7 +57,7 @@ resource gateway 'Microsoft.Network/natGateways@2025-01-01' = {
   properties: { publicIpAddresses: [{ id: outgoing.id }] }
 }
 
-// Subnets stand inside: as resources of their own a second deployment would first take them away.
+// Subnets are declared inside the network: a second deployment would remove subnets that are resources of their own.
 resource network 'Microsoft.Network/virtualNetworks@2025-01-01' = {
   name: networkName
   location: location
@@ -92,7 +92,7 @@ resource network 'Microsoft.Network/virtualNetworks@2025-01-01' = {
 resource zones 'Microsoft.Network/privateDnsZones@2024-06-01' = [
   for service in services: {
     name: service.zone
-    #disable-next-line no-hardcoded-location // DNS zones live nowhere else
+    #disable-next-line no-hardcoded-location // private DNS zones are global
     location: 'global'
     tags: tags
   }
@@ -102,7 +102,7 @@ resource links 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@2024-06-01
   for (service, i) in services: {
     parent: zones[i]
     name: 'to-${networkName}'
-    #disable-next-line no-hardcoded-location // as their zones
+    #disable-next-line no-hardcoded-location // links are global like their zones
     location: 'global'
     tags: tags
     properties: {
@@ -112,6 +112,8 @@ resource links 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@2024-06-01
   }
 ]
 
+// One at a time: a storage account refuses a second change while one is in progress.
+@batchSize(1)
 resource endpoints 'Microsoft.Network/privateEndpoints@2025-01-01' = [
   for service in services: {
     name: 'pe-${service.group}-${suffix}'

@@ -1,5 +1,5 @@
-// The hub, what it needs to reach each push service, and the app's one rule. Nothing here hands out a key: the vault's
-// module reads it where it is stored.
+// The hub, its credentials for each push service, and the app's one rule. This module outputs no key: the vault's module
+// reads the rule's key where it stores it.
 
 import { Tags } from 'types.bicep'
 
@@ -23,10 +23,10 @@ param ruleName string
 @description('Required. Name of the Log Analytics workspace.')
 param workspaceName string
 
-@description('Required. Price tier of the namespace.')
+@description('Required. Price tier of the namespace. Read only when the namespace is created.')
 param sku 'Free' | 'Basic' | 'Standard'
 
-@description('Required. Spreads the namespace over zones. Only when it is made.')
+@description('Required. Spreads the namespace over zones. Read only when the namespace is created; needs the tier Standard.')
 param zoneRedundant bool
 
 @description('Optional. APNs token credential; absent: no Apple pushes.')
@@ -61,6 +61,9 @@ resource workspace 'Microsoft.OperationalInsights/workspaces@2025-02-01' existin
   name: workspaceName
 }
 
+// Azure can refuse to update an existing namespace ("Value cannot be null"), so a second deployment skips it. Tier and
+// tags then have to be changed by hand (docs/deployment.md).
+@onlyIfNotExists()
 resource namespace 'Microsoft.NotificationHubs/namespaces@2023-09-01' = {
   name: namespaceName
   location: location
@@ -68,7 +71,7 @@ resource namespace 'Microsoft.NotificationHubs/namespaces@2023-09-01' = {
   sku: { name: sku }
   properties: { zoneRedundancy: zoneRedundant ? 'Enabled' : 'Disabled' }
 
-  // The preview version alone knows FCM v1.
+  // Only the preview version has FCM v1.
   resource hub 'notificationHubs@2023-10-01-preview' = {
     name: hubName
     location: location
@@ -83,7 +86,7 @@ resource namespace 'Microsoft.NotificationHubs/namespaces@2023-09-01' = {
       mpnsCredential: mpns == null ? null : { properties: mpns! }
     }
 
-    // Send for pushes, Listen for installations; not Manage, which the default full rule has.
+    // Send is for pushes, Listen for installations. The default full rule would also have Manage.
     resource rule 'authorizationRules' = {
       name: ruleName
       properties: { rights: ['Listen', 'Send'] }
@@ -91,7 +94,7 @@ resource namespace 'Microsoft.NotificationHubs/namespaces@2023-09-01' = {
   }
 }
 
-// Management operations (who read or changed a key); pushes are not logged there.
+// Logs management operations (who read or changed a key), not pushes.
 resource namespaceLogs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
   name: 'to-workspace'
   scope: namespace

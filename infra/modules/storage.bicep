@@ -1,5 +1,5 @@
-// One account: the host's own blobs (locks, function keys, timers), the deployment package, and the payload tables.
-// No shared keys: everything is reached by identity. The app makes its tables itself, one for each expiry day.
+// One account for the host's blobs (locks, function keys, timers), the deployment package and the payload tables. Shared
+// keys are off: access is by identity. The app creates its tables itself, one for each expiry day.
 
 import { Tags } from 'types.bicep'
 
@@ -23,7 +23,7 @@ param identityName string
 @description('Required. Name of the Log Analytics workspace.')
 param workspaceName string
 
-@description('Required. Keeps copies in three zones. Only when the account is made.')
+@description('Required. Keeps copies in three zones. Read only when the account is created.')
 param zoneRedundant bool
 
 @description('Required. Closes the account to public networks.')
@@ -31,7 +31,7 @@ param isolated bool
 
 // Storage Blob Data Owner: the host's leases and keys, and the deployment container.
 var blobOwner = 'b7e6dc6d-f1e8-4753-8033-0f276bb0955b'
-// Storage Table Data Contributor: on the account, since a table is made and dropped for every day.
+// Storage Table Data Contributor: on the account, because the app creates and drops a table for every day.
 var tableContributor = '0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3'
 
 resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' existing = {
@@ -97,7 +97,7 @@ resource tableRole 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   }
 }
 
-// Who deletes rows and drops days. Reads and writes are not logged: several for every notification.
+// Logs deletions of rows and tables. Reads and writes are not logged: there are several for every notification.
 resource tableLogs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
   name: 'to-workspace'
   scope: account::tables
