@@ -6,7 +6,7 @@ import type { DropExpired } from "../shared/retention/retention.ts";
 import type { Timer } from "./timer.ts";
 
 /** A pass ends in this time; the next one goes on with what it did not get to. */
-const PASS_TIMEOUT_MS = 240_000;
+export const PASS_TIMEOUT_MS = 240_000;
 
 export interface CleanUp {
   readonly dropExpired: DropExpired;

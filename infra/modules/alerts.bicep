@@ -127,7 +127,7 @@ var logAlerts = [
     operator: 'GreaterThan'
     threshold: 0
     window: dropExpiredWindow // logged at each start, and when dropExpired checks the certificates
-    frequency: 'PT1H'
+    frequency: 'PT5M'
   }
 ]
 

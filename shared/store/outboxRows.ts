@@ -23,7 +23,7 @@ const OUTBOX = "outbox";
 /** Partitions. Azure Tables takes some 2,000 entities a second for each. */
 export const SHARDS = 8;
 /** Enough to tell an operator that there are many. */
-const MAX_COUNTED_ROWS = 1000;
+export const MAX_COUNTED_ROWS = 1000;
 const TIME_DIGITS = 15;
 
 export function createOutboxRows(tables: Tables): OutboxRows {
