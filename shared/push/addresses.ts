@@ -87,7 +87,7 @@ export function toBareHost({ hostname }: URL): string {
   return hostname.startsWith("[") ? hostname.slice(1, -1) : hostname;
 }
 
-export function toPort({ port }: URL): number {
+function toPort({ port }: URL): number {
   return port === "" ? HTTPS_PORT : Number(port);
 }
 

@@ -32,12 +32,12 @@ export interface PinnedTransportOptions {
 /** All addresses of a name. Rejects when there are none. */
 export type Resolve = (hostname: string) => Promise<readonly ResolvedAddress[]>;
 
-export interface ResolvedAddress {
+interface ResolvedAddress {
   readonly address: string;
   readonly family: number;
 }
 
-export interface TransportRequest {
+interface TransportRequest {
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: Uint8Array;
@@ -52,7 +52,7 @@ export interface TransportAnswer {
   readonly body: string;
 }
 
-export interface TransportFailure {
+interface TransportFailure {
   /** `refused`: not an allowed URL, so nothing was looked up or sent. `failed`: no answer came. */
   readonly kind: "refused" | "failed";
   /** Our own words or an error's code: never text of the other side. */

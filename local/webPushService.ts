@@ -1,0 +1,221 @@
+// A push service for browsers on this machine: HTTPS, RFC 8030, 8291 and 8292, stricter than the real ones. It decrypts
+// what it accepts, as the browser would, and answers with any status on demand. A subscription costs a key pair.
+import { createECDH, randomBytes } from "node:crypto";
+import { once } from "node:events";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { createServer } from "node:https";
+import type { AddressInfo } from "node:net";
+import { createAuthority } from "./authority.ts";
+import { decryptPush, parseMessage, type ReceiverKeys } from "./webPushMessage.ts";
+import { checkHeaders, checkVapid, type Refusal } from "./webPushRules.ts";
+
+/** What `pushManager.subscribe` gives an app, as registerInstallation takes it. */
+export interface BrowserSubscription {
+  readonly endpoint: string;
+  readonly p256dh: string;
+  readonly auth: string;
+}
+
+interface ReceivedPush extends ReceivedRequest {
+  /** What the browser's service worker would see. */
+  readonly text: string;
+}
+
+interface RefusedPush {
+  readonly status: number;
+  readonly reason: string;
+}
+
+export interface ServiceAnswer {
+  readonly status: number;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string;
+}
+
+/** A request as it came, before anything is checked. Names of headers are in lower case. */
+interface ReceivedRequest {
+  readonly endpoint: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Buffer;
+}
+
+/** Decides on an answer before anything is checked; `undefined` leaves it to the service. */
+type AnswerOnDemand = (
+  request: ReceivedRequest,
+) => ServiceAnswer | undefined | Promise<ServiceAnswer | undefined>;
+
+export interface WebPushService {
+  /** `https://localhost:PORT`. */
+  readonly origin: string;
+  /** The entry for WEB_PUSH_HOSTS. */
+  readonly hostEntry: string;
+  /** The authority that its certificate comes from: PEM, for EXTRA_CA_FILE. */
+  readonly authority: string;
+  /** A new subscription under a public VAPID key (base64url), as a browser makes one. */
+  readonly subscribe: (applicationServerKey: string) => BrowserSubscription;
+  /** The browser's user withdraws it: from then on its endpoint answers 410. */
+  readonly unsubscribe: (endpoint: string) => void;
+  /** What was accepted, in order. */
+  readonly received: readonly ReceivedPush[];
+  /** What broke a rule, in order. Answers on demand are not here. */
+  readonly refused: readonly RefusedPush[];
+  /** Every push that is accepted from now on. Ends with the function it returns. */
+  readonly onPush: (listener: (push: ReceivedPush) => void) => () => void;
+  readonly answerWith: (answer: AnswerOnDemand | undefined) => void;
+  readonly connections: () => number;
+  readonly clear: () => void;
+  readonly close: () => Promise<void>;
+}
+
+interface Subscriber extends ReceiverKeys {
+  readonly applicationServerKey: string;
+  isActive: boolean;
+}
+
+interface State {
+  readonly subscribers: Map<string, Subscriber>;
+  readonly received: ReceivedPush[];
+  readonly refused: RefusedPush[];
+  readonly listeners: Set<(push: ReceivedPush) => void>;
+  /** Salts and senders' keys: RFC 8188 §2.1 forbids a second use. */
+  readonly used: Set<string>;
+  answer: AnswerOnDemand | undefined;
+  origin: string;
+}
+
+export interface WebPushServiceOptions {
+  /** A free one by default. */
+  readonly port?: number;
+  /** What its certificate is for beside `localhost`. */
+  readonly names?: readonly string[];
+}
+
+/** Rejects when the port is taken. */
+export async function createWebPushService({
+  port = 0,
+  names = [],
+}: WebPushServiceOptions = {}): Promise<WebPushService> {
+  const authority = await createAuthority();
+  const state: State = {
+    subscribers: new Map(),
+    received: [],
+    refused: [],
+    listeners: new Set(),
+    used: new Set(),
+    answer: undefined,
+    origin: "",
+  };
+  let connections = 0;
+  const server = createServer(await authority.issueServer("localhost", ...names), (request, response) => {
+    void serve(state, request, response);
+  });
+  server.on("connection", () => connections++);
+  server.listen(port, "127.0.0.1");
+  await once(server, "listening");
+  state.origin = `https://localhost:${(server.address() as AddressInfo).port}`;
+  return {
+    origin: state.origin,
+    hostEntry: `${new URL(state.origin).host};private`,
+    authority: authority.certificate,
+    subscribe: (applicationServerKey) => subscribe(state, applicationServerKey),
+    unsubscribe: (endpoint) => {
+      const subscriber = state.subscribers.get(endpoint);
+      if (subscriber !== undefined) subscriber.isActive = false;
+    },
+    received: state.received,
+    refused: state.refused,
+    onPush: (listener) => {
+      state.listeners.add(listener);
+      return () => void state.listeners.delete(listener);
+    },
+    answerWith: (answer) => {
+      state.answer = answer;
+    },
+    connections: () => connections,
+    clear: () => {
+      state.received.length = 0;
+      state.refused.length = 0;
+      state.answer = undefined;
+    },
+    close: async () => {
+      const closed = once(server, "close");
+      server.close();
+      server.closeAllConnections();
+      await closed;
+    },
+  };
+}
+
+function subscribe({ subscribers, origin }: State, applicationServerKey: string): BrowserSubscription {
+  const ecdh = createECDH("prime256v1");
+  const p256dh = ecdh.generateKeys("base64url");
+  const authSecret = randomBytes(16);
+  const endpoint = `${origin}/push/${randomBytes(32).toString("base64url")}`;
+  subscribers.set(endpoint, { ecdh, authSecret, applicationServerKey, isActive: true });
+  return { endpoint, p256dh, auth: authSecret.toString("base64url") };
+}
+
+async function serve(state: State, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const endpoint = state.origin + (request.url ?? "");
+  const chunks: Buffer[] = [];
+  try {
+    for await (const chunk of request as AsyncIterable<Buffer>) chunks.push(chunk);
+  } catch {
+    return; // the caller hung up
+  }
+  const received = { endpoint, headers: toHeaders(request), body: Buffer.concat(chunks) };
+  const answer = (await state.answer?.(received)) ?? (await judge(state, request.method, received));
+  response.writeHead(answer.status, answer.headers).end(answer.body);
+}
+
+async function judge(
+  state: State,
+  method: string | undefined,
+  request: ReceivedRequest,
+): Promise<ServiceAnswer> {
+  const push = await accept(state, method, request);
+  if ("reason" in push) {
+    state.refused.push({ status: push.status, reason: push.reason });
+    const answer = { code: push.status, error: push.reason };
+    return {
+      status: push.status,
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify(answer),
+    };
+  }
+  state.received.push(push);
+  for (const listener of state.listeners) listener(push);
+  return {
+    status: 201,
+    headers: { Location: `${state.origin}/m/${state.received.length}`, TTL: push.headers["ttl"] ?? "" },
+  };
+}
+
+async function accept(
+  { subscribers, origin, used }: State,
+  method: string | undefined,
+  { endpoint, headers, body }: ReceivedRequest,
+): Promise<ReceivedPush | Refusal> {
+  const subscriber = subscribers.get(endpoint);
+  if (subscriber === undefined) return { status: 404, reason: "no such subscription" };
+  if (!subscriber.isActive) return { status: 410, reason: "the subscription has ended" };
+  const refusal =
+    checkHeaders(method, headers, body.length) ??
+    (await checkVapid(headers["authorization"], { origin, key: subscriber.applicationServerKey }));
+  if (refusal !== undefined) return refusal;
+  try {
+    const text = decryptPush(body, subscriber).toString("utf8");
+    const { salt, keyId } = parseMessage(body);
+    const ephemeral = [salt, keyId].map((bytes) => bytes.toString("base64url"));
+    if (ephemeral.some((one) => used.has(one)))
+      return { status: 400, reason: "the salt or the sender's key was used before" };
+    for (const one of ephemeral) used.add(one);
+    return { endpoint, headers, body, text };
+  } catch (error) {
+    return { status: 400, reason: error instanceof Error ? error.message : "not decrypted" };
+  }
+}
+
+function toHeaders({ headers }: IncomingMessage): Readonly<Record<string, string>> {
+  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, String(value)]));
+}

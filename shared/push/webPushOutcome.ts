@@ -1,0 +1,57 @@
+// What the answer of a push service means (RFC 8030 §5, §7.3, §8.4; docs/web-push.md has the table). No I/O.
+import type { TransportAnswer } from "./pinnedTransport.ts";
+import { parseRetryAfter } from "./retryAfter.ts";
+import type { PushOutcome } from "./sender.ts";
+
+/** The `cause` of a subscription that was made under another application server key. The app has to subscribe anew. */
+export const VAPID_KEY_MISMATCH = "vapid_key_mismatch";
+
+export function toWebPushOutcome(answer: TransportAnswer, now: Date): PushOutcome {
+  const { status, headers } = answer;
+  if (isKeyMismatch(answer)) return { kind: "damaged", cause: VAPID_KEY_MISMATCH };
+  const retryAfter = headers["retry-after"];
+  switch (status) {
+    case 404: // RFC 8030 §7.3
+    case 410: // what the large push services answer
+      return { kind: "gone" };
+    case 401:
+    case 403:
+      return { kind: "credentials", status };
+    case 406: // WNS means "too many requests"
+    case 429: // RFC 8030 §8.4
+      return { kind: "throttled", retryAfterSeconds: parseRetryAfter(retryAfter, now) };
+    case 408:
+    case 425:
+      return { kind: "transient", cause: `status ${status}` };
+    default:
+      if (status >= 200 && status < 300) return { kind: "accepted" };
+      if (status >= 400 && status < 500) return { kind: "message", status };
+      // 5xx; and redirects, which are never followed (R134)
+      return retryAfter === undefined
+        ? { kind: "transient", cause: `status ${status}` }
+        : { kind: "throttled", retryAfterSeconds: parseRetryAfter(retryAfter, now) };
+  }
+}
+
+/**
+ * Whether the push service says that the device subscribed under another key. Apple: `VapidPkHashMismatch`. FCM: "the
+ * VAPID credentials … do not correspond to the credentials used to create the subscriptions", `MismatchSenderId`.
+ * Mozilla: 401 with `"errno":109`, which it also uses for tokens that it finds expired or made for another audience.
+ */
+function isKeyMismatch({ status, body }: TransportAnswer): boolean {
+  if (status !== 400 && status !== 401 && status !== 403) return false;
+  if (/VapidPkHashMismatch|do(?:es)? not correspond to|MismatchSenderId|public key mismatch/i.test(body))
+    return true;
+  return status === 401 && /"errno"\s*:\s*109\b/.test(body) && !/expir|audience/i.test(body);
+}
+
+const MAX_DESCRIPTION_CHARACTERS = 120;
+
+/**
+ * Why a push service refused, for the log: WNS's description or Apple's reason. Shortened, and without anything that
+ * could be an address or a token.
+ */
+export function toDescription({ headers, body }: TransportAnswer): string | undefined {
+  const text = headers["x-wns-error-description"] ?? /"reason"\s*:\s*"([A-Za-z]+)"/.exec(body)?.[1];
+  return text?.replace(/\S+:\/\/\S*|[^\s"'.,;]{40,}/g, "…").slice(0, MAX_DESCRIPTION_CHARACTERS);
+}
