@@ -1,6 +1,8 @@
-// The HTTP client under the Azure SDKs' pipelines: connections of undici that are kept alive. The SDKs' own client costs
-// three to four times the CPU for a call (docs/performance.md). It never uses a proxy from the environment and never
-// follows a redirect.
+// The HTTP client under the Azure SDKs' pipelines: Node's own, with connections that are kept alive. The SDKs' client costs
+// three to four times the CPU for a call (docs/performance.md). It never uses a proxy from the environment and never follows a
+// redirect.
+import * as http from "node:http";
+import * as https from "node:https";
 import {
   createHttpHeaders,
   type HttpClient,
@@ -8,62 +10,74 @@ import {
   type PipelineResponse,
   RestError,
 } from "@azure/core-rest-pipeline";
-import { Agent, type Dispatcher } from "undici";
 
 /** Connections to one origin. More requests than that wait for a free one. */
-const MAX_CONNECTIONS = 128;
+const MAX_SOCKETS = 128;
 /** Shorter than the four minutes after which Azure's load balancers drop an idle connection. */
 const KEEP_ALIVE_MS = 60_000;
 
-/** What undici calls a broken connection, in the words that the SDKs' retry policies know. */
-const CODES: Readonly<Record<string, string>> = {
-  UND_ERR_SOCKET: "ECONNRESET",
-  UND_ERR_CONNECT_TIMEOUT: "ETIMEDOUT",
-  UND_ERR_HEADERS_TIMEOUT: "ETIMEDOUT",
-  UND_ERR_BODY_TIMEOUT: "ETIMEDOUT",
-  EPIPE: "ECONNRESET",
-};
-
 /** A client for text bodies, which is all that tables and hubs need. */
 export function createHttpClient(): HttpClient {
-  const agent = new Agent({ connections: MAX_CONNECTIONS, keepAliveTimeout: KEEP_ALIVE_MS });
-  return { sendRequest: (request) => send(agent, request) };
+  const options = { keepAlive: true, maxSockets: MAX_SOCKETS, timeout: KEEP_ALIVE_MS };
+  const agents = { http: new http.Agent(options), https: new https.Agent(options) };
+  return { sendRequest: (request) => send(agents, request) };
 }
 
-async function send(agent: Agent, request: PipelineRequest): Promise<PipelineResponse> {
+interface Agents {
+  readonly http: http.Agent;
+  readonly https: https.Agent;
+}
+
+async function send(agents: Agents, request: PipelineRequest): Promise<PipelineResponse> {
   const url = new URL(request.url);
-  if (url.protocol !== "https:" && !request.allowInsecureConnection)
-    throw new Error("a request without TLS is not allowed");
-  try {
-    const response = await agent.request({
-      origin: url.origin,
-      path: url.pathname + url.search,
-      method: request.method,
-      headers: request.headers.toJSON({ preserveCase: true }),
-      body: typeof request.body === "string" ? request.body : null,
-      signal: (request.abortSignal as AbortSignal | undefined) ?? null,
-    });
-    return {
-      request,
-      status: response.statusCode,
-      headers: createHttpHeaders(toHeaders(response.headers)),
-      bodyAsText: await response.body.text(),
-    };
-  } catch (error) {
-    throw toRestError(error, request);
-  }
+  const isSecure = url.protocol === "https:";
+  if (!isSecure && !request.allowInsecureConnection) throw new Error("a request without TLS is not allowed");
+  const { abortSignal } = request;
+  const body = typeof request.body === "string" ? request.body : undefined;
+  const headers: Record<string, string | number> = request.headers.toJSON({ preserveCase: true });
+  headers["content-length"] = body === undefined ? 0 : Buffer.byteLength(body);
+  if (body === undefined && request.method === "GET") delete headers["content-length"];
+  return new Promise((resolve, reject) => {
+    const outgoing = (isSecure ? https : http).request(
+      url,
+      { method: request.method, headers, agent: isSecure ? agents.https : agents.http },
+      (incoming) => {
+        readBody(incoming).then(
+          (bodyAsText) =>
+            resolve({
+              request,
+              status: incoming.statusCode ?? 0,
+              headers: createHttpHeaders(toHeaders(incoming.headers)),
+              bodyAsText,
+            }),
+          (error: unknown) => reject(toRestError(error, request)),
+        );
+      },
+    );
+    const abort = () => outgoing.destroy(new DOMException("the call was aborted", "AbortError"));
+    abortSignal?.addEventListener("abort", abort);
+    outgoing.on("close", () => abortSignal?.removeEventListener("abort", abort));
+    outgoing.on("error", (error) => reject(toRestError(error, request)));
+    outgoing.end(body);
+  });
 }
 
-function toHeaders(headers: Dispatcher.ResponseData["headers"]): Record<string, string> {
+async function readBody(incoming: http.IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of incoming) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks).toString("utf8");
+}
+
+function toHeaders(headers: http.IncomingHttpHeaders): Record<string, string> {
   const flat: Record<string, string> = {};
   for (const [name, value] of Object.entries(headers))
     if (value !== undefined) flat[name] = typeof value === "string" ? value : value.join(", ");
   return flat;
 }
 
+/** A broken connection, as the SDKs' retry policies know it: an error with the system's code. */
 function toRestError(error: unknown, request: PipelineRequest): unknown {
-  if (request.abortSignal?.aborted === true || !(error instanceof Error) || !("code" in error)) return error;
-  const code =
-    typeof error.code === "string" ? (CODES[error.code] ?? error.code) : RestError.REQUEST_SEND_ERROR;
-  return new RestError(error.message, { code, request });
+  if (!(error instanceof Error) || error.name === "AbortError") return error;
+  const code = "code" in error && typeof error.code === "string" ? error.code : RestError.REQUEST_SEND_ERROR;
+  return new RestError(error.message, { code: code === "EPIPE" ? "ECONNRESET" : code, request });
 }

@@ -2,19 +2,13 @@
 // to an address that was judged, and the peer's certificate is always verified (R130 to R137). It never uses a proxy
 // from the environment, never follows a redirect and sends no cookies.
 import { lookup } from "node:dns";
+import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
+import { Agent, request as startRequest } from "node:https";
 import { isIP, type LookupFunction } from "node:net";
 import { createSecureContext, getCACertificates, type SecureContextOptions } from "node:tls";
-import { Agent, buildConnector, type Dispatcher } from "undici";
 import { createDeadline, withDeadline } from "../base/deadline.ts";
 import { err, ok, type Result } from "../base/result.ts";
-import {
-  findRule,
-  type HostRule,
-  isAllowedAddress,
-  judgeUrl,
-  toBareHost,
-  type UrlRefusal,
-} from "./addresses.ts";
+import { type HostRule, isAllowedAddress, judgeUrl, toBareHost, type UrlRefusal } from "./addresses.ts";
 import { CUT_OFF } from "./sender.ts";
 
 export interface PinnedTransportOptions {
@@ -67,7 +61,7 @@ export interface PinnedTransport {
   readonly judge: (url: string, signal: AbortSignal) => Promise<Result<URL, UrlRefusal | AddressRefusal>>;
   /** One POST. Throws only for a bug. */
   readonly post: (request: TransportRequest) => Promise<Result<TransportAnswer, TransportFailure>>;
-  /** Closes the connections; calls that are running come to their end. */
+  /** Closes the connections. */
   readonly close: () => Promise<void>;
 }
 
@@ -86,16 +80,17 @@ const KEEP_ALIVE_MS = 60_000;
 export function createPinnedTransport(options: PinnedTransportOptions): PinnedTransport {
   const { hosts, resolve = resolveAll, timeoutMs = CALL_TIMEOUT_MS } = options;
   const agent = new Agent({
-    connect: createConnector(options, resolve),
-    connections: MAX_CONNECTIONS,
-    keepAliveTimeout: KEEP_ALIVE_MS,
-    keepAliveMaxTimeout: KEEP_ALIVE_MS,
-    allowH2: false, // no faster when measured (docs/web-push.md)
+    keepAlive: true,
+    maxSockets: MAX_CONNECTIONS,
+    timeout: KEEP_ALIVE_MS,
+    secureContext: createSecureContext(toTlsOptions(options)),
+    rejectUnauthorized: true, // also where NODE_TLS_REJECT_UNAUTHORIZED says otherwise (R135)
   });
+  const connection: Connection = { agent, hosts, resolve, timeoutMs };
   return {
     judge: (url, signal) => judge(url, hosts, resolve, signal),
-    post: (request) => post(agent, hosts, timeoutMs, request),
-    close: () => agent.close(),
+    post: (request) => post(connection, request),
+    close: () => Promise.resolve(agent.destroy()),
   };
 }
 
@@ -143,34 +138,7 @@ function resolveAll(hostname: string): Promise<readonly ResolvedAddress[]> {
   });
 }
 
-/** Connects to the addresses that were judged: the socket's own look-up answers those, and no others (R133). */
-function createConnector(options: PinnedTransportOptions, resolve: Resolve): buildConnector.connector {
-  const secureContext = createSecureContext(toTlsOptions(options));
-  const connectors = new Map<HostRule, buildConnector.connector>();
-  const toConnector = (rule: HostRule) => {
-    const connector =
-      connectors.get(rule) ??
-      buildConnector({
-        secureContext,
-        rejectUnauthorized: true, // also where NODE_TLS_REJECT_UNAUTHORIZED says otherwise (R135)
-        allowH2: false,
-        lookup: createLookup(rule, resolve),
-      });
-    connectors.set(rule, connector);
-    return connector;
-  };
-  return (target, callback) => {
-    const host = target.hostname.replace(/^\[|\]$/g, "");
-    const rule = findRule(host, target.port === "" ? 443 : Number(target.port), options.hosts);
-    // A socket asks for no look-up of a literal address, so that is judged here.
-    if (rule === undefined || (isIP(host) !== 0 && !isAllowedAddress(host, rule))) {
-      callback(new AddressRefusedError("the address is not allowed"), null);
-      return;
-    }
-    toConnector(rule)(target, callback);
-  };
-}
-
+/** A socket connects to the addresses that were judged: its own look-up answers those, and no others (R133). */
 function createLookup(rule: HostRule, resolve: Resolve): LookupFunction {
   return (hostname, { all }, callback) => {
     const answer = async () => {
@@ -197,31 +165,41 @@ function toTlsOptions({ tls = {}, extraAuthorities = [] }: PinnedTransportOption
   return { ...tls, ...(ca === undefined ? {} : { ca }), minVersion: "TLSv1.2" };
 }
 
+interface Connection {
+  readonly agent: Agent;
+  readonly hosts: readonly HostRule[];
+  readonly resolve: Resolve;
+  readonly timeoutMs: number;
+}
+
 async function post(
-  agent: Agent,
-  hosts: readonly HostRule[],
-  timeoutMs: number,
+  { agent, hosts, resolve, timeoutMs }: Connection,
   { url: text, headers, body, signal }: TransportRequest,
 ): Promise<Result<TransportAnswer, TransportFailure>> {
   const allowed = judgeUrl(text, hosts);
   if (!allowed.ok) return err({ kind: "refused", cause: ADDRESS_REFUSED });
-  const { url } = allowed.value;
+  const { url, rule } = allowed.value;
+  const host = toBareHost(url);
+  // A socket asks for no look-up of a literal address, so that is judged here.
+  if (isIP(host) !== 0 && !isAllowedAddress(host, rule))
+    return err({ kind: "failed", cause: ADDRESS_REFUSED });
   if (signal.aborted) return err({ kind: "failed", cause: CUT_OFF });
   const deadline = createDeadline(timeoutMs);
   try {
-    const response = await agent.request({
-      origin: url.origin,
-      path: url.pathname + url.search,
-      method: "POST",
-      headers,
-      body,
-      signal: AbortSignal.any([signal, deadline.signal]),
+    const response = await new Promise<IncomingMessage>((answered, failed) => {
+      const outgoing = startRequest(url, {
+        method: "POST",
+        headers: { ...headers, "content-length": body.byteLength },
+        agent,
+        lookup: createLookup(rule, resolve),
+        signal: AbortSignal.any([signal, deadline.signal]),
+      });
+      outgoing.on("response", answered);
+      outgoing.on("error", failed);
+      outgoing.end(body);
     });
-    return ok({
-      status: response.statusCode,
-      headers: toHeaders(response.headers),
-      body: await readStart(response.body),
-    });
+    const start = await readStart(response);
+    return ok({ status: response.statusCode ?? 0, headers: toHeaders(response.headers), body: start });
   } catch (error) {
     if (signal.aborted) return err({ kind: "failed", cause: CUT_OFF });
     if (deadline.signal.aborted) return err({ kind: "failed", cause: "timeout" });
@@ -231,7 +209,7 @@ async function post(
   }
 }
 
-function toHeaders(headers: Dispatcher.ResponseData["headers"]): Readonly<Record<string, string>> {
+function toHeaders(headers: IncomingHttpHeaders): Readonly<Record<string, string>> {
   const flat: Record<string, string> = {};
   for (const [name, value] of Object.entries(headers))
     if (value !== undefined) flat[name] = typeof value === "string" ? value : value.join(", ");
@@ -239,7 +217,7 @@ function toHeaders(headers: Dispatcher.ResponseData["headers"]): Readonly<Record
 }
 
 /** The first 4 KiB of an answer; what is longer ends its connection (R136). */
-async function readStart(body: Dispatcher.ResponseData["body"]): Promise<string> {
+async function readStart(body: IncomingMessage): Promise<string> {
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of body as AsyncIterable<Buffer>) {

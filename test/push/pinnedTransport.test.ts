@@ -246,7 +246,7 @@ describe("what it makes of answers", () => {
   test("a connection that breaks is a failure with the code of the error", async () => {
     const transport = create();
     answer = (response) => response.socket?.destroy();
-    expect(await post(transport)).toEqual({ ok: false, error: { kind: "failed", cause: "UND_ERR_SOCKET" } });
+    expect(await post(transport)).toEqual({ ok: false, error: { kind: "failed", cause: "ECONNRESET" } });
   });
 });
 

@@ -32,14 +32,14 @@ async function listFiles(): Promise<readonly string[]> {
     .toSorted((a, b) => a.localeCompare(b));
 }
 
-test("fewer than ten files, and less than a megabyte of code", async () => {
+test("fewer than ten files, and at most 1.2 megabytes of code", async () => {
   const files = await listFiles();
   expect(files.length).toBeLessThan(10);
   const others = files.filter((file) => !/^dist\/[\w-]+\.js$/.test(file));
   expect(others).toEqual(["host.json", "LICENSE", "package.json", "THIRD-PARTY-NOTICES.txt"]);
   const code = files.filter((file) => file.endsWith(".js"));
   const sizes = await Promise.all(code.map(async (file) => (await stat(join(directory, file))).size));
-  expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThan(1_000_000);
+  expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThanOrEqual(1_200_000);
   for (const file of files) expect(printed).toContain(file);
 });
 
