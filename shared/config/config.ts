@@ -1,4 +1,4 @@
-// The settings, parsed and checked once at start (README: "Settings"). A fault names the setting, never its value.
+// The settings, parsed and checked once at start (docs/settings.md). A fault names the setting, never its value.
 // No I/O: the environment is handed in.
 import { err, ok, type Result } from "../base/result.ts";
 import { Secret } from "../base/secret.ts";

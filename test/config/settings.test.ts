@@ -1,4 +1,4 @@
-// The settings' names stand in the code, the sample and the README; none of the three may know one more.
+// The code, the sample file and docs/settings.md name the same settings.
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { parseConfig } from "../../shared/config/config.ts";
@@ -7,7 +7,7 @@ const read = (name: string) => readFileSync(new URL(`../../${name}`, import.meta
 const sample = JSON.parse(read("local.settings.sample.json")) as {
   readonly Values: Readonly<Record<string, string>>;
 };
-/** The platform's own. */
+/** Settings of the platform. */
 const FOREIGN: ReadonlySet<string> = new Set([
   "AzureWebJobsStorage",
   "FUNCTIONS_WORKER_RUNTIME",
@@ -35,14 +35,14 @@ test("local.settings.sample.json holds every setting that the app reads, and no 
   expect(sampled.toSorted()).toEqual(readByTheApp());
 });
 
-test("the README's table tells of every setting that the app reads, and of no other", () => {
-  const table = read("README.md")
+test("docs/settings.md describes every setting that the app reads, and no other", () => {
+  const described = read("docs/settings.md")
     .split("\n")
-    .filter((line) => /^\| `[A-Za-z_]+`[^/]*\|/.test(line) && !line.includes(" `/"))
+    .filter((line) => line.startsWith("| `"))
     .flatMap((line) =>
       [...(line.split("|")[1] ?? "").matchAll(/`([A-Z][A-Z_]+)`/g)].map(([, name]) => name ?? ""),
     );
-  expect(table.toSorted()).toEqual(readByTheApp());
+  expect(described.toSorted()).toEqual(readByTheApp());
 });
 
 test("the sample is usable once its secret is filled in", () => {
