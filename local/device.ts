@@ -1,5 +1,5 @@
-// A device as the app on it sees the world: push messages come to its push channel, and the app reads the
-// notification's ID out of each, the way it would on its platform.
+// A simulated device that the hub pushes to. It receives the push messages of its push channel and reads the
+// notification's ID from each, as an app on its platform does.
 import type { Delivery, HubEmulator } from "../packages/notification-hubs-emulator/emulator.ts";
 import type { HubPlatform } from "../packages/notification-hubs-emulator/platforms.ts";
 
@@ -19,11 +19,11 @@ interface DevicePush {
 
 export interface Device {
   /**
-   * The next push, one that is already there or one still to come; each is answered once, in order.
+   * The next push: one that has arrived already, or one that is still to come. Returns each push once, in order.
    * Rejects when a push holds no ID, when the signal aborts and when the device is closed.
    */
   readonly next: (signal?: AbortSignal) => Promise<DevicePush>;
-  /** All pushes since the device was made, also those that no `next` has asked for. */
+  /** All pushes since the device was created, including those that `next` has not returned. */
   readonly received: readonly Delivery[];
   readonly close: () => void;
 }
@@ -73,9 +73,9 @@ async function untilAborted(promise: Promise<void>, signal: AbortSignal): Promis
   }
 }
 
-/** Where each platform's app finds the ID (design: "What goes over the push networks"). */
+/** Where each platform's app finds the ID (README: "What the device gets"). */
 function readId({ platform, body }: Delivery): string {
-  // The raw content, nothing around it.
+  // The content is the ID and nothing else.
   if (platform === "wns" || platform === "mpns") return body;
   const json: unknown = JSON.parse(body);
   const id = read(readHolder(platform, json), "secureId");

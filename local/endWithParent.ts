@@ -1,7 +1,7 @@
-// Preloaded into a child process that knows nothing of us (node --import): when the channel to its parent closes,
-// however the parent died, it ends as on Ctrl-C, and so writes what it holds.
+// Loaded first into Azurite's process (node --import). When the channel to the parent process closes, for whatever
+// reason, the process ends as on Ctrl-C, and so writes what it holds.
 process.once("disconnect", () => {
   process.emit("SIGINT");
 });
-// What it prints while it ends goes nowhere where the parent is dead: that is no reason not to write.
+// If the parent is dead, nobody reads the output. That must not stop the process from writing its files.
 for (const stream of [process.stdout, process.stderr]) stream.on("error", () => undefined);

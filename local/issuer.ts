@@ -1,5 +1,5 @@
-// A local OpenID Connect issuer: oauth2-mock-server with our audience in its access tokens. It signs in whoever
-// asks, which is what an issuer for trying out is for.
+// A local OpenID Connect issuer: oauth2-mock-server with our audience in its access tokens. It signs in everybody who
+// asks, without a password, and so serves for trying things out only.
 import { OAuth2Server } from "oauth2-mock-server";
 import { startOnPort } from "./port.ts";
 
@@ -8,15 +8,15 @@ export interface Issuer {
   readonly url: string;
   /** For AUTH_AUDIENCE. */
   readonly audience: string;
-  /** An access token of this user, as a device would have it; for one hour, or so long. */
+  /** An access token of this user, as a device has it. Default lifetime: one hour. */
   readonly buildUserToken: (userId: string, lifetimeSeconds?: number) => Promise<string>;
-  /** The key that signs, to be handed in again so that tokens outlive a restart. */
+  /** The key that signs. Pass it to the next issuer, so that tokens remain valid after a restart. */
   readonly signingKey: Readonly<Record<string, unknown>>;
   readonly close: () => Promise<void>;
 }
 
 export interface IssuerOptions {
-  /** One that is taken is replaced. Default: a free one. */
+  /** A port that is taken is replaced. Default: a free one. */
   readonly port?: number | undefined;
   /** A private JSON Web Key; default: a new one. */
   readonly signingKey?: Readonly<Record<string, unknown>>;

@@ -1,10 +1,13 @@
-// Ports of the local stack: the usual one where it is free, else any.
+// Ports of the local stack: the wanted one if it is free, otherwise any.
 import { once } from "node:events";
 import { createServer } from "node:net";
 
 const MAX_TRIES = 5;
 
-/** Starts something on this port if nobody listens on it, else on a free one, also when somebody else is faster. */
+/**
+ * Starts something on the preferred port if that is free, otherwise on another one. Tries again when another process
+ * takes the port first.
+ */
 export async function startOnPort<T>(
   preferred: number | undefined,
   start: (port: number) => Promise<T>,
@@ -27,7 +30,7 @@ async function findPort(preferred?: number): Promise<number> {
   return port;
 }
 
-/** Listens for a moment; answers the port that it got, or nothing where it is taken. */
+/** Listens for a moment. Returns the port that it got, or undefined if the port is taken. */
 async function listen(port: number): Promise<number | undefined> {
   const server = createServer();
   try {

@@ -1,100 +1,147 @@
-// The story that `npm start` plays once: one notification from the back end that sends it to the screen that shows
-// it, each step told in plain words and checked.
+// The story that `npm start` plays once: one notification, from the back end that sends it to the devices that show it.
+// Each step is explained and checked.
 import { odata, TableClient, TableServiceClient } from "@azure/data-tables";
-import { createDevice } from "./device.ts";
-import type { ReceivedRequest } from "../packages/notification-hubs-emulator/emulator.ts";
+import { type ReceivedPush, type SimulatedDevice, USER } from "./devices.ts";
+import { wrap } from "./columns.ts";
 import type { Stack } from "./stack.ts";
 
 export interface StoryOptions {
   readonly stack: Stack;
+  readonly devices: readonly SimulatedDevice[];
   readonly write: (line: string) => void;
 }
 
 export interface Story {
-  /** Whether every step held. */
+  /** Whether every step succeeded. */
   readonly isTrue: boolean;
-  /** The notification told of; nothing where the story ended before it was sent. */
+  /** The notification's ID; absent if the story ended before it was sent. */
   readonly id?: string;
 }
 
-/** Who the story is about; her device stays in the hub. */
-export const USER = "alice";
-const STRANGER = "mallory";
-const INSTALLATION = "alices-phone";
-/** A device token as APNs gives them: hexadecimal. */
-export const DEVICE_TOKEN = "a11ce0".padEnd(64, "0");
 export const CONTENT = "Your test result is negative.";
+const STRANGER = "mallory";
 const STEP_TIMEOUT_MS = 20_000;
 
-/** Plays it against a running stack. A step that does not hold is told, and ends the story. */
-export async function playStory({ stack, write }: StoryOptions): Promise<Story> {
-  const { hub, host, issuer, functionKey } = stack;
-  const device = createDevice({ hub, platform: "apns", pushChannel: DEVICE_TOKEN });
+/** Plays the story on a running stack. A step that fails is reported and ends the story. */
+export async function playStory({ stack, devices, write }: StoryOptions): Promise<Story> {
+  const tell = createTeller(write);
   let id: string | undefined;
   try {
-    const token = await issuer.buildUserToken(USER);
-    const registered = await call(`${host.url}/api/installations/${INSTALLATION}`, {
-      method: "PUT",
-      headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
-      body: JSON.stringify({ platform: "apns", pushChannel: DEVICE_TOKEN }),
-    });
-    expect(registered.status === 201 || registered.status === 200, `the phone's registration`, registered);
-    write(`1. Registered  ${USER}'s phone told the service where its pushes may go.`);
-
-    const before = hub.requests.length;
-    const sent = await call(`${host.url}/api/notifications`, {
-      method: "POST",
-      headers: { "x-functions-key": functionKey, "content-type": "application/json" },
-      body: JSON.stringify({ to: [USER], payload: { text: CONTENT } }),
-    });
-    expect(sent.status === 201, "sendSecure", sent);
-    const answer = JSON.parse(sent.text) as { readonly id: string; readonly push: string };
-    ({ id } = answer);
-    expect(answer.push === "accepted", "the push", sent);
-    const stored = await readSealed(stack.azurite.connectionString, id);
-    expect(stored !== undefined, "the row in Table Storage", "it is not there");
-    expect(stored?.bytes.includes(CONTENT) === false, "that the row is sealed", "it holds the content");
-    write(`2. Stored      A back end called sendSecure with {"text":"${CONTENT}"}. The answer names its ID,`);
-    write(`               ${id}, and Table Storage holds it sealed:`);
-    write(`               ${stored?.table}, ${stored?.bytes.toString("base64").slice(0, 60)}…`);
-
-    const { delivery, id: pushed } = await device.next(AbortSignal.timeout(STEP_TIMEOUT_MS));
-    expect(pushed === id, "the ID that was pushed", pushed);
-    const requests = hub.requests.slice(before);
-    expect(!holds(requests, CONTENT), "that the push network saw no content", "it did");
-    write(`3. Pushed      All that went over the push network; the content is not in it:`);
-    write(`               ${delivery.body}`);
-    for (const [name, value] of Object.entries(delivery.headers)) write(`               ${name}: ${value}`);
-    write(`4. Woke        The phone was woken with the ID, and with a text that says nothing.`);
-
-    const fetched = await call(`${host.url}/api/notifications/${pushed}`, {
-      headers: { authorization: `Bearer ${token}` },
-    });
-    expect(fetched.status === 200, "getNotification", fetched);
-    const { payload } = JSON.parse(fetched.text) as { readonly payload: { readonly text: string } };
-    write(`5. Fetched     It asked getNotification with ${USER}'s token: ${fetched.status}.`);
-    expect(payload.text === CONTENT, "the payload", "another text came back");
-    write(`6. Shown       "${payload.text}"`);
-
-    const stranger = await issuer.buildUserToken(STRANGER);
-    const refused = await call(`${host.url}/api/notifications/${pushed}`, {
-      headers: { authorization: `Bearer ${stranger}` },
-    });
-    expect(refused.status === 404, "that a stranger is refused", refused);
-    write(
-      `7. Refused     ${STRANGER} asked for the same ID with a token of her own: ${refused.status}, as if it`,
-    );
-    write(`               did not exist.`);
+    const token = await stack.issuer.buildUserToken(USER);
+    await register(stack, devices, token);
+    const names = devices.map(({ name }) => name).join(" and ");
+    tell("1. Registered", `${names} registered with the service, each with its push channel.`);
+    id = await send(stack);
+    await showStored(stack, id, tell);
+    for (const device of devices) await showPush(device, id, tell);
+    await fetchPayload(stack, id, { token, tell });
+    await refuseStranger(stack, id, tell);
     return { isTrue: true, id };
   } catch (error) {
-    write(`   FAILED      ${toText(error)}`);
+    tell("   FAILED", toText(error));
     return id === undefined ? { isTrue: false } : { isTrue: false, id };
-  } finally {
-    device.close();
   }
 }
 
-/** With what lies under it: fetch alone says that it failed. */
+/** Writes a step: its name, and the explanation beside it. Code is broken after commas only. */
+type Teller = (step: string, text: string, code?: readonly string[]) => void;
+
+function createTeller(write: (line: string) => void): Teller {
+  return (step, text, code = []) => {
+    const first = step.padEnd(15);
+    const codeFirst = " ".repeat(first.length);
+    for (const line of wrap(text, { first })) write(line);
+    for (const part of code) for (const line of wrap(part, { first: codeFirst, after: "," })) write(line);
+  };
+}
+
+async function register(stack: Stack, devices: readonly SimulatedDevice[], token: string): Promise<void> {
+  for (const { name, installationId, registration } of devices) {
+    const answer = await call(`${stack.host.url}/api/installations/${installationId}`, {
+      method: "PUT",
+      headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+      body: JSON.stringify(registration),
+    });
+    check(answer.status === 201 || answer.status === 200, `the registration of ${name}`, answer);
+  }
+}
+
+/** Sends the content as a back end does. Returns the notification's ID. */
+async function send({ host, functionKey }: Stack): Promise<string> {
+  const sent = await call(`${host.url}/api/notifications`, {
+    method: "POST",
+    headers: { "x-functions-key": functionKey, "content-type": "application/json" },
+    body: JSON.stringify({ to: [USER], payload: { text: CONTENT } }),
+  });
+  check(sent.status === 201, "sendSecure", sent);
+  const { id, push } = JSON.parse(sent.text) as { readonly id: string; readonly push: string };
+  check(push === "accepted", "the push", sent);
+  return id;
+}
+
+async function showStored({ azurite }: Stack, id: string, tell: Teller): Promise<void> {
+  const stored = await readSealed(azurite.connectionString, id);
+  check(stored !== undefined, "the row in Table Storage", "it is not there");
+  check(stored?.bytes.includes(CONTENT) === false, "the encryption of the row", "it holds the content");
+  tell(
+    "2. Stored",
+    `A back end called sendSecure with {"text":"${CONTENT}"}. The answer holds an ID. ` +
+      "Table Storage holds the payload, encrypted:",
+    [`ID     ${id}`, `table  ${stored?.table}`, `row    ${stored?.bytes.toString("base64").slice(0, 48)}…`],
+  );
+}
+
+async function showPush(device: SimulatedDevice, id: string, tell: Teller): Promise<void> {
+  const push = await nextOf(device, id);
+  check(
+    !device.carried().some((text) => text.includes(CONTENT)),
+    `the pushes to ${device.name}`,
+    "the content was in them",
+  );
+  tell("3. Pushed", `This is all that ${device.name} got over the push network. The content is not in it:`, [
+    push.body,
+    ...Object.entries(push.headers).map(([name, value]) => `${name}: ${value}`),
+  ]);
+  tell("4. Woke up", `The push woke ${device.name} up.`);
+}
+
+/** The push of this notification. Pushes of earlier starts, which are redelivered, are passed over. */
+async function nextOf(device: SimulatedDevice, id: string): Promise<ReceivedPush> {
+  const signal = AbortSignal.timeout(STEP_TIMEOUT_MS);
+  for (;;) {
+    const push = await device.next(signal);
+    if (push.id === id) return push;
+  }
+}
+
+async function fetchPayload(
+  { host }: Stack,
+  id: string,
+  { token, tell }: { readonly token: string; readonly tell: Teller },
+): Promise<void> {
+  const fetched = await call(`${host.url}/api/notifications/${id}`, {
+    headers: { authorization: `Bearer ${token}` },
+  });
+  check(fetched.status === 200, "getNotification", fetched);
+  const { payload } = JSON.parse(fetched.text) as { readonly payload: { readonly text: string } };
+  tell("5. Fetched", `It called getNotification with ${USER}'s token: ${fetched.status}.`);
+  check(payload.text === CONTENT, "the payload", "it is another text");
+  tell("6. Shown", `"${payload.text}"`);
+}
+
+async function refuseStranger({ host, issuer }: Stack, id: string, tell: Teller): Promise<void> {
+  const refused = await call(`${host.url}/api/notifications/${id}`, {
+    headers: { authorization: `Bearer ${await issuer.buildUserToken(STRANGER)}` },
+  });
+  check(refused.status === 404, "the refusal of a stranger", refused);
+  tell(
+    "7. Refused",
+    `${STRANGER} asked for the same ID with a token of her own: ${refused.status}, ` +
+      "the same answer as for an ID that does not exist.",
+  );
+}
+
+/** With the cause: an error of fetch() alone says only that it failed. */
 function toText(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   return error.cause === undefined ? error.message : `${error.message}: ${toText(error.cause)}`;
@@ -105,7 +152,7 @@ interface Sealed {
   readonly bytes: Buffer;
 }
 
-/** What lies in storage for an ID, as whoever holds the account would see it. */
+/** The row of an ID, as anybody with access to the storage account sees it. */
 async function readSealed(connectionString: string, id: string): Promise<Sealed | undefined> {
   const options = { allowInsecureConnection: true };
   const service = TableServiceClient.fromConnectionString(connectionString, options);
@@ -120,25 +167,18 @@ async function readSealed(connectionString: string, id: string): Promise<Sealed 
   return undefined;
 }
 
-interface Answered {
+interface Answer {
   readonly status: number;
   readonly text: string;
 }
 
-async function call(url: string, init: RequestInit): Promise<Answered> {
+async function call(url: string, init: RequestInit): Promise<Answer> {
   const response = await fetch(url, { ...init, signal: AbortSignal.timeout(STEP_TIMEOUT_MS) });
   return { status: response.status, text: await response.text() };
 }
 
-function expect(holdsTrue: boolean, what: string, saw: Answered | string): void {
-  if (holdsTrue) return;
-  const seen = typeof saw === "string" ? saw : `${saw.status} ${saw.text}`;
-  throw new Error(`${what}: ${seen}`);
-}
-
-/** Whether any byte of a request, its headers or its target holds the text (the tests look in more encodings). */
-function holds(requests: readonly ReceivedRequest[], text: string): boolean {
-  return requests.some(({ path, rawHeaders, body }) =>
-    [path, ...rawHeaders, body.toString("utf8")].some((part) => part.includes(text)),
-  );
+/** @throws Error that names the step and what was seen instead. */
+function check(isTrue: boolean, step: string, seen: Answer | string): void {
+  if (isTrue) return;
+  throw new Error(`${step}: ${typeof seen === "string" ? seen : `${seen.status} ${seen.text}`}`);
 }

@@ -13,7 +13,7 @@ import { createDispatcher, type Dispatcher } from "./dispatch.ts";
 import { type FunctionTable, toFunctionTable } from "./functionTable.ts";
 import { answerEmpty, MAX_HEADER_BYTES, toBareCall, whenClosed } from "./httpCall.ts";
 import { createInvoker } from "./invoke.ts";
-import { createHostLog } from "./log.ts";
+import { createHostLog, type HostLog } from "./log.ts";
 import { parseHostJson, parseMain } from "./settings.ts";
 import { createTimers } from "./timers.ts";
 
@@ -84,7 +84,7 @@ export async function createFunctionsHost(options: FunctionsHostOptions): Promis
     if (!server.listening) response.shouldKeepAlive = false; // about to stop
     if (dispatcher === undefined) answerEmpty(toBareCall(response), 503);
     else running.add(dispatcher.answer(request, response));
-    running.add(whenClosed({ response }));
+    running.add(logRequest(request, response, log));
   });
   server.listen(port, "127.0.0.1");
   await once(server, "listening");
@@ -160,6 +160,16 @@ export async function createFunctionsHost(options: FunctionsHostOptions): Promis
     server.closeAllConnections();
     throw error;
   }
+}
+
+/** One line for each request, without the query, which may hold a key. Resolves when the answer has been sent. */
+async function logRequest(request: IncomingMessage, response: ServerResponse, log: HostLog): Promise<void> {
+  const startedAtMs = performance.now();
+  await whenClosed({ response });
+  const path = (request.url ?? "").split("?")[0];
+  const status = response.headersSent ? response.statusCode : "---"; // the client went away
+  const durationMs = Math.round(performance.now() - startedAtMs);
+  log.write("information", `${request.method} ${path} ${status} ${durationMs} ms`);
 }
 
 /** What is going on, so that a stop can wait for it. A surprise of the host's own is left to crash the process. */

@@ -37,7 +37,7 @@ export interface HubEmulatorOptions {
 }
 
 /** One request as its bytes came in, and what became of it. */
-export interface ReceivedRequest {
+interface ReceivedRequest {
   readonly method: string;
   /** With the query. */
   readonly path: string;

@@ -83,3 +83,22 @@ test("a port that is taken is replaced", async () => {
     other.close();
   }
 });
+
+test("it is restarted on the same port when it ends by itself, and the user learns of both", async () => {
+  const said: string[] = [];
+  const azurite = await createAzurite({ onTrouble: (sentence) => said.push(sentence) });
+  try {
+    const pid = azurite.pid();
+    process.kill(pid ?? 0, "SIGKILL");
+    await expect.poll(() => said.length, { timeout: 30_000 }).toBe(2);
+    expect(said[0]).toContain("ended unexpectedly (SIGKILL)");
+    expect(said[1]).toContain("runs again");
+    expect(azurite.pid()).not.toBe(pid);
+    const table = TableClient.fromConnectionString(azurite.connectionString, "again", plain);
+    await table.createTable();
+  } finally {
+    await azurite.close();
+  }
+  expect(await isListening(azurite.url)).toBe(false);
+  expect(said).toHaveLength(2); // the end that was asked for is no trouble
+});
