@@ -1,6 +1,6 @@
 // The lines of the Functions host and the app, made readable: one short line for each request, and warnings and errors.
 // No I/O.
-import { styleText } from "node:util";
+import type { styleText } from "node:util";
 
 type Style = Parameters<typeof styleText>[0];
 

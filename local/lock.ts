@@ -25,7 +25,7 @@ const Content = z.object({ pid: z.int(), port: z.int().min(1).max(65_535) });
 
 /** One that accepts a connection and does not answer for so long counts as the holder: it may be suspended. */
 const ANSWER_TIMEOUT_MS = 2_000;
-const POLL_MS = 20;
+const POLL_MS = 50;
 
 /** Locks a directory that exists. Returns the holder when another process has it locked. */
 export async function lockDirectory(directory: string): Promise<Lock | LockHolder> {
