@@ -1,6 +1,5 @@
-// The promises of the README, each tried against the built bundle under the local host, with real storage, tokens and
-// hub. P3 stands in outbox.test.ts, reliability.test.ts and crash.test.ts, P4 in idempotency.test.ts, P6 and the rest of P5
-// in atRest.test.ts and retention.test.ts, P7 in takeover.test.ts and installationsSweep.test.ts.
+// Tries to break the promises of docs/promises.md on the built bundle under the local host, with real storage, tokens and
+// hub. The tests of P3, P4, P6 and P7 are mostly elsewhere (docs/promises.md names them).
 import { randomBytes } from "node:crypto";
 import { connect } from "node:net";
 import { TableClient, TableServiceClient } from "@azure/data-tables";

@@ -219,6 +219,15 @@ test("a parameters file gives every parameter that has no default, and no secret
   expect(literals).toEqual([]);
 });
 
+test("docs/deployment.md explains every variable that the parameters file reads", () => {
+  const variables = [...read("infra/main.bicepparam").matchAll(/readEnvironmentVariable\('(\w+)'/g)].map(
+    ([, name = ""]) => name,
+  );
+  expect(variables.length).toBeGreaterThan(10);
+  const deployment = read("docs/deployment.md");
+  expect(variables.filter((name) => !deployment.includes(`| \`${name}\``))).toEqual([]);
+});
+
 test("alerts query events that the app logs", () => {
   const source = [...list("shared", ".ts"), ...list("functions", ".ts")].map(read).join("\n");
   const alerts = read("infra/modules/alerts.bicep");
