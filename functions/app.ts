@@ -2,7 +2,6 @@
 // the very same parts in their own process.
 import type { TokenCredential } from "@azure/identity";
 import { createTokenVerifier } from "../shared/auth/token.ts";
-import { createCertificateWatch, type WatchedCertificate } from "../shared/push/certificate.ts";
 import type { Clock } from "../shared/base/clock.ts";
 import type { Config } from "../shared/config/config.ts";
 import { createKeyring } from "../shared/crypto/keyring.ts";
@@ -10,6 +9,7 @@ import { createLocalKeyWrapper, type KeyWrapper } from "../shared/crypto/kek.ts"
 import { createKeyVaultWrapper } from "../shared/crypto/keyVault.ts";
 import type { Log } from "../shared/base/log.ts";
 import { createHubSender } from "../shared/push/hub.ts";
+import { createMpnsSender } from "../shared/push/mpns.ts";
 import { createSenders } from "../shared/push/senders.ts";
 import type { Sleep } from "../shared/sending/redelivery.ts";
 import { createDropExpired } from "../shared/retention/retention.ts";
@@ -31,6 +31,7 @@ export interface App extends HandlerOptions {
 export function createApp(config: Config, clock: Clock, log: Log, sleep: Sleep): App {
   const { storage, hub, tokens, senders, limits, alertText, allowLoopback } = config;
   const credential = createManagedIdentity();
+  const mpns = config.mpns === undefined ? undefined : createMpnsSender({ config: config.mpns, clock, log });
   const store = createTableStore(createTables({ storage, credential, clock, allowLoopback }));
   const keyring = createKeyring({ rows: store, wrapper: createWrapper(config, credential), clock });
   const hubSender = createHubSender({
@@ -43,7 +44,7 @@ export function createApp(config: Config, clock: Clock, log: Log, sleep: Sleep):
   const service = createService({
     store,
     keyring,
-    senders: createSenders([hubSender]),
+    senders: createSenders([...(mpns === undefined ? [] : [mpns]), hubSender]),
     clock,
     limits,
     alertText,
@@ -55,7 +56,7 @@ export function createApp(config: Config, clock: Clock, log: Log, sleep: Sleep):
       redeliverPushes(config.schedules.redeliverPushes, service.redeliver),
       dropExpired(config.schedules.dropExpired, {
         dropExpired: createDropExpired({ store, keyring, clock }),
-        watchCertificates: createCertificateWatch({ certificates: toWatched(config), clock }),
+        checkCertificates: (to) => mpns?.checkDaily(to),
         sweepDevices: service.sweepDevices,
       }),
     ],
@@ -70,10 +71,6 @@ export function createApp(config: Config, clock: Clock, log: Log, sleep: Sleep):
     }),
     senderAuth: senders.auth,
   };
-}
-
-function toWatched({ mpns }: Config): readonly WatchedCertificate[] {
-  return mpns.certificate === undefined ? [] : [{ setting: "MPNS_CERTIFICATE", pem: mpns.certificate }];
 }
 
 function createWrapper({ kek, allowLoopback }: Config, credential: TokenCredential): KeyWrapper {

@@ -114,10 +114,10 @@ var logAlerts = [
   {
     name: 'certificate'
     title: 'A certificate ends soon, has ended, or cannot be used'
-    query: '${ownLines} | where event in ("certificate_unreadable", "certificate_refused") or (event == "certificate_checked" and tolong(line.daysLeft) < ${certificateDays})'
+    query: '${ownLines} | where event == "certificate_refused" or (event == "certificate_checked" and tolong(line.daysLeft) < ${certificateDays})'
     operator: 'GreaterThan'
     threshold: 0
-    window: dropExpiredWindow // dropExpired checks the certificates
+    window: 'P2D' // logged at each start, and daily
     frequency: 'PT1H'
   }
   {
@@ -126,7 +126,7 @@ var logAlerts = [
     query: '${ownLines} | where event == "sender_stopped"'
     operator: 'GreaterThan'
     threshold: 0
-    window: dropExpiredWindow // logged at each start, and when dropExpired checks the certificates
+    window: 'P2D' // logged at each start, and daily with the certificates
     frequency: 'PT5M'
   }
 ]

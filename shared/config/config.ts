@@ -2,6 +2,7 @@
 // No I/O: the environment is handed in.
 import { err, ok, type Result } from "../base/result.ts";
 import { Secret } from "../base/secret.ts";
+import { type MpnsConfig, readMpns } from "./mpns.ts";
 import {
   type Check,
   type ConfigError,
@@ -18,8 +19,8 @@ const MAX_PAYLOAD_BYTES_CEILING = 921_600; // 900 KiB: fits an entity of 1 MiB w
 export interface Config {
   readonly storage: StorageConfig;
   readonly hub: { readonly connectionString: Secret<string>; readonly name: string };
-  /** Unchecked: one that cannot be read is not to stop the others' pushes. */
-  readonly mpns: { readonly certificate?: Secret<string> };
+  /** Absent: no MPNS. */
+  readonly mpns?: MpnsConfig;
   readonly tokens: TokenConfig;
   readonly senders: SenderConfig;
   readonly kek: KekConfig;
@@ -96,7 +97,7 @@ export function parseConfig(env: Environment): Result<Config, readonly ConfigErr
   const userClaim = read.text("AUTH_USER_CLAIM", userClaimName);
   const clientIds = read.list("SENDER_CLIENT_IDS", visible);
   const userIdPattern = read.pattern("USER_ID_PATTERN");
-  const mpnsCertificate = read.asGiven("MPNS_CERTIFICATE");
+  const mpns = readMpns(env, faults);
 
   const config: Config = {
     storage: readStorage(read, faults, allowLoopback),
@@ -104,7 +105,7 @@ export function parseConfig(env: Environment): Result<Config, readonly ConfigErr
       connectionString: new Secret(read.required("NOTIFICATION_HUB_CONNECTION_STRING")),
       name: read.required("NOTIFICATION_HUB_NAME", hubName),
     },
-    mpns: mpnsCertificate === undefined ? {} : { certificate: new Secret(mpnsCertificate) },
+    ...(mpns === undefined ? {} : { mpns }),
     tokens: {
       issuers: read.requiredList("AUTH_ISSUER", (text) => issuerFault(text, allowLoopback)),
       audiences: read.requiredList("AUTH_AUDIENCE", audienceFault),

@@ -228,8 +228,12 @@ async function readStart(body: IncomingMessage): Promise<string> {
   return Buffer.concat(chunks).subarray(0, MAX_ANSWER_BYTES).toString("utf8");
 }
 
-/** The code of an error of the network or of TLS. What has none did not come from there and is a bug. */
+/**
+ * The code of an error of the network or of TLS; `tls_alert_NUMBER` where the peer ended the connection with a TLS alert
+ * (RFC 8446 §6.2), which Node reports under several codes. What has no code did not come from there and is a bug.
+ */
 function toErrorCode(error: unknown): string {
-  if (error instanceof Error && "code" in error && typeof error.code === "string") return error.code;
-  throw error;
+  if (!(error instanceof Error && "code" in error && typeof error.code === "string")) throw error;
+  const [, alert] = /SSL alert number (\d{1,3})/.exec(error.message) ?? [];
+  return alert === undefined ? error.code : `tls_alert_${alert}`;
 }

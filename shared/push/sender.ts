@@ -24,8 +24,10 @@ export interface PushMessage {
 export type PushOutcome =
   | { readonly kind: "accepted"; readonly trackingId?: string }
   | { readonly kind: "gone" } // remove the installation if it has not changed since it was read
-  | { readonly kind: "throttled"; readonly retryAfterSeconds: number }
+  // `isDeviceOnly`: it concerns this device (offline, a full queue) and says nothing about its destination.
+  | { readonly kind: "throttled"; readonly retryAfterSeconds: number; readonly isDeviceOnly?: true }
   | { readonly kind: "transient"; readonly cause: string } // try again later
+  // `status` is 0 where the TLS handshake refused our client certificate.
   | { readonly kind: "credentials"; readonly status: number } // our fault: raise an alarm, keep the device, try again
   | { readonly kind: "message"; readonly status: number } // our fault, and final
   | { readonly kind: "damaged"; readonly cause?: string }; // this device cannot be pushed to: final for it alone

@@ -85,6 +85,7 @@ function toClosedMs(
   outcome: PushOutcome | DirectoryOutcome,
 ): number | undefined {
   if (outcome.kind === "transient" && outcome.cause === CUT_OFF) return undefined;
+  if (outcome.kind === "throttled" && outcome.isDeviceOnly === true) return undefined;
   if (!isRefusal(outcome)) {
     gate.refused.clear();
     gate.refusals = 0;

@@ -494,8 +494,15 @@ test("R142: what was parsed does not print its secrets", () => {
     NOTIFICATION_HUB_CONNECTION_STRING: required.NOTIFICATION_HUB_CONNECTION_STRING.replace("a2V5", marker),
     PAYLOAD_LOCAL_KEK: secret,
     MPNS_CERTIFICATE: `${marker} (a key may stand beside it)`,
+    MPNS_PRIVATE_KEY_NEXT: `${marker} key`,
+    MPNS_CERTIFICATE_NEXT: `${marker} next`,
+    MPNS_CERTIFICATE_NEXT_PASSWORD: `${marker} password`,
+    MPNS_CA: `${marker} authority`,
   });
-  expect(config.mpns.certificate?.reveal()).toContain(marker);
+  expect(config.mpns?.certificates.map(({ certificate }) => certificate.reveal())).toEqual([
+    `${marker} (a key may stand beside it)`,
+    `${marker} next`,
+  ]);
   for (const text of [JSON.stringify(config), inspect(config, { depth: 9, showHidden: true })]) {
     expect(text).not.toContain(marker);
     expect(text).not.toContain(secret);

@@ -1,133 +1,191 @@
-// The watch over certificates: what it says of one, and that dropExpired has it say so.
+// The rules for a client certificate: each is broken by a certificate that keeps all others.
+import { createHash, X509Certificate } from "node:crypto";
 import { beforeAll, describe, expect, test } from "vitest";
-import { createCertificateWatch } from "../../shared/push/certificate.ts";
-import { createLog } from "../../shared/base/log.ts";
 import { Secret } from "../../shared/base/secret.ts";
-import { createApi } from "../helpers/api.ts";
-import { createClientCertificate } from "../helpers/certificates.ts";
+import {
+  type CertificateRules,
+  chooseCertificate,
+  type ClientCertificate,
+  judgeTime,
+  readClientCertificate,
+} from "../../shared/push/certificate.ts";
+import {
+  type CertificateAuthority,
+  createCertificateAuthority,
+  type Identity,
+} from "../../local/certificateAuthority.ts";
 
-const DAY_SECONDS = 86_400;
-const endsAt = new Date("2030-06-01T00:00:00Z");
-let certificate: string;
-let privateKey: string;
-let other: string;
+const NAME = "push.example.com";
+const now = new Date();
+const inDays = (days: number) => new Date(Math.floor(now.getTime() / 1000) * 1000 + days * 86_400_000);
+
+let root: CertificateAuthority;
+let intermediate: CertificateAuthority;
+let good: Identity;
 
 beforeAll(async () => {
-  ({ certificate, privateKey } = await createClientCertificate(endsAt));
-  ({ certificate: other } = await createClientCertificate(new Date("2040-01-01T00:00:00Z")));
+  root = await createCertificateAuthority("test root");
+  intermediate = await root.issueAuthority("test intermediate");
+  good = await intermediate.issue({ commonName: NAME, usages: ["client"] });
 });
 
-/** What the watch says so long before the end of `certificate`. */
-function watch(pem: string, secondsLeft = 10 * DAY_SECONDS): readonly unknown[] {
-  const lines: string[] = [];
-  const now = () => new Date(endsAt.getTime() - secondsLeft * 1000);
-  const clock = { now, latest: now, observe: () => undefined, uncorrectedMs: () => now().getTime() };
-  createCertificateWatch({ certificates: [{ setting: "A_CERTIFICATE", pem: new Secret(pem) }], clock })(
-    createLog((_level, line) => lines.push(line), now),
-  );
-  const time = now().toISOString();
-  expect(lines.join("\n")).not.toContain("CERTIFICATE-----");
-  return lines.map((line) => {
-    const { time: at, ...rest } = JSON.parse(line) as Readonly<Record<string, unknown>>;
-    expect(at).toBe(time);
-    return rest;
-  });
-}
-
-const toChecked = (daysLeft: number) => [
-  { level: "info", event: "certificate_checked", setting: "A_CERTIFICATE", daysLeft },
-];
-const UNREADABLE = [{ level: "error", event: "certificate_unreadable", setting: "A_CERTIFICATE" }];
-
-test.each([
-  ["ten days", 10 * DAY_SECONDS, 10],
-  ["a second less than ten days", 10 * DAY_SECONDS - 1, 9],
-  ["an hour", 3600, 0],
-  ["no time", 0, 0],
-  ["a second less than none", -1, -1],
-  ["ten days less than none", -10 * DAY_SECONDS, -10],
-])("a certificate that has %s left", (_what, secondsLeft, daysLeft) => {
-  expect(watch(certificate, secondsLeft)).toEqual(toChecked(daysLeft));
-});
-
-test("of a text with a key and several certificates the first certificate counts", () => {
-  expect(watch(`${privateKey}\n${certificate}\n${other}`)).toEqual(toChecked(10));
-  expect(watch(`${other}\n${certificate}`)).not.toEqual(toChecked(10));
-});
-
-test("a text without its last line break, as a setting is read, is a certificate", () => {
-  expect(watch(certificate.trim())).toEqual(toChecked(10));
-});
-
-test.each([
-  ["text that is not PEM", () => "not a certificate"],
-  ["a key alone", () => privateKey],
-  ["a certificate without its line breaks", () => certificate.replaceAll(/\r?\n/g, " ")],
-  ["a certificate that is cut", () => certificate.slice(0, 300)],
-  ["a reference that the platform left as it was", () => "@Microsoft.KeyVault(SecretUri=https://kv/s)"],
-  ["a certificate whose end is no time", () => spoilEnd(certificate)],
-])("%s is unreadable", (_what, toText) => {
-  expect(watch(toText())).toEqual(UNREADABLE);
-});
-
-/** The end, in the text of its DER: a time that is none. */
-function spoilEnd(pem: string): string {
-  const der = Buffer.from(pem.replaceAll(/-----.*?-----/g, ""), "base64").toString("latin1");
-  const spoilt = der.replace("300601000000Z", "309901000000Z");
-  if (spoilt === der) throw new Error("the end was not found");
-  const lines = Buffer.from(spoilt, "latin1")
-    .toString("base64")
-    .match(/.{1,64}/g);
-  return ["-----BEGIN CERTIFICATE-----", ...(lines ?? []), "-----END CERTIFICATE-----"].join("\n");
-}
-
-describe("dropExpired", () => {
-  const linesOf = async (settings: Readonly<Record<string, string>>) => {
-    const api = await createApi("in process", { settings });
-    const failed = await api.runTimer("dropExpired").then(
-      () => false,
-      () => true,
-    );
-    await api.close();
-    const lines = api.lines.filter((line) => line.includes('"event":"certificate_'));
-    return { failed, lines: lines.map((line) => JSON.parse(line) as unknown), all: api.lines.join("\n") };
-  };
-  let soon: string;
-  beforeAll(async () => {
-    const inTenDays = new Date(Date.now() + (10 * DAY_SECONDS + 3600) * 1000);
-    ({ certificate: soon } = await createClientCertificate(inTenDays));
-  });
-
-  test("tells of MPNS_CERTIFICATE, and never its text", async () => {
-    const { lines, all } = await linesOf({ MPNS_CERTIFICATE: soon });
-    expect(lines).toMatchObject([
-      { event: "certificate_checked", setting: "MPNS_CERTIFICATE", daysLeft: 10 },
-    ]);
-    for (const line of soon.split(/\r?\n/).filter((text) => text !== "")) expect(all).not.toContain(line);
-  });
-
-  test("says nothing where there is none", async () => {
-    expect((await linesOf({})).lines).toEqual([]);
-    expect((await linesOf({ MPNS_CERTIFICATE: " " })).lines).toEqual([]);
-  });
-
-  test.each(["not a certificate", "@Microsoft.KeyVault(SecretUri=https://kv/s)"])(
-    "runs with %s in its place, which it tells of",
-    async (text) => {
-      const { failed, lines, all } = await linesOf({ MPNS_CERTIFICATE: text });
-      expect(failed).toBe(false);
-      expect(lines).toMatchObject([{ level: "error", setting: "MPNS_CERTIFICATE" }]);
-      expect(all).not.toContain(text);
+function read(text: string, rules: Partial<CertificateRules> = {}, privateKey?: string) {
+  return readClientCertificate(
+    {
+      setting: "A_CERTIFICATE",
+      certificate: new Secret(text),
+      ...(privateKey === undefined ? {} : { privateKey: { setting: "A_KEY", text: new Secret(privateKey) } }),
     },
+    { serviceName: NAME, authorities: [], ...rules },
   );
+}
 
-  test("tells of it also where the store is away", async () => {
-    const nowhere = "http://127.0.0.1:1/devstoreaccount1";
-    const { failed, lines } = await linesOf({
-      MPNS_CERTIFICATE: soon,
-      STORAGE_CONNECTION_STRING: `DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey=a2V5;TableEndpoint=${nowhere};`,
+const join = (...parts: readonly string[]) => parts.join("");
+const pemOf = ({ certificate, privateKey }: Identity) => `${certificate}${privateKey}`;
+
+test("a certificate that keeps all rules is read, and its intermediates are sent with it, but not its root", () => {
+  const result = read(join(root.certificate, good.privateKey, intermediate.certificate, good.certificate));
+  expect(result.ok && result.value.chain).toBe(join(good.certificate, intermediate.certificate));
+  expect(JSON.stringify(result)).not.toContain("PRIVATE KEY");
+});
+
+test("the key may be beside the certificate or in the setting of its own", () => {
+  const chain = join(good.certificate, intermediate.certificate, root.certificate);
+  expect(read(chain, {}, good.privateKey)).toMatchObject({ ok: true });
+  expect(read(join(chain, good.privateKey))).toMatchObject({ ok: true });
+  expect(read(join(chain, root.privateKey), {}, good.privateKey)).toMatchObject({ ok: true });
+});
+
+test("a private authority's root may be in MPNS_CA instead", () => {
+  const authorities = [new X509Certificate(root.certificate)];
+  expect(read(join(pemOf(good), intermediate.certificate), { authorities })).toMatchObject({ ok: true });
+});
+
+describe("a certificate is refused", () => {
+  const chain = () => join(intermediate.certificate, root.certificate);
+  const issue = (options: Partial<Parameters<CertificateAuthority["issue"]>[0]>) =>
+    intermediate.issue({ commonName: NAME, usages: ["client"], ...options });
+
+  test.each<[string, string, () => Promise<string> | string]>([
+    ["is not there", "readable", () => root.privateKey],
+    ["has no private key", "private_key", () => join(good.certificate, chain())],
+    [
+      "does not fit the private key",
+      "private_key",
+      async () => join(good.certificate, chain(), (await issue({})).privateKey),
+    ],
+    [
+      "is for servers",
+      "client_authentication",
+      async () => join(pemOf(await issue({ usages: ["server"] })), chain()),
+    ],
+    [
+      "names no purpose",
+      "client_authentication",
+      async () => join(pemOf(await issue({ usages: [] })), chain()),
+    ],
+    [
+      "has another common name",
+      "common_name",
+      async () => join(pemOf(await issue({ commonName: "evil.example.com" })), chain()),
+    ],
+    [
+      "has a common name that only begins like it",
+      "common_name",
+      async () => join(pemOf(await issue({ commonName: `${NAME}.evil.example` })), chain()),
+    ],
+    [
+      "has the name only among its alternatives",
+      "common_name",
+      async () => join(pemOf(await issue({ commonName: "x", names: [NAME] })), chain()),
+    ],
+    ["lacks its intermediate", "chain", () => join(pemOf(good), root.certificate)],
+    ["lacks its root", "chain", () => join(pemOf(good), intermediate.certificate)],
+    ["comes with nothing else", "chain", () => pemOf(good)],
+  ])("that %s (%s)", async (_what, rule, toText) => {
+    const text = await toText();
+    const result = read(text);
+    expect(result).toMatchObject({ ok: false, error: { setting: "A_CERTIFICATE", rule } });
+    for (const line of text.split("\n").filter((part) => part.length > 30))
+      expect(JSON.stringify(result)).not.toContain(line);
+  });
+
+  test("whose key's setting is unreadable, and that setting is named", () => {
+    expect(read(join(good.certificate, chain()), {}, "no key")).toMatchObject({
+      ok: false,
+      error: { setting: "A_KEY", rule: "readable" },
     });
-    expect(failed).toBe(true);
-    expect(lines).toMatchObject([{ event: "certificate_checked", daysLeft: 10 }]);
+  });
+
+  test("when its authority has the right name and another key", async () => {
+    const impostor = await createCertificateAuthority("test intermediate");
+    const text = join(pemOf(good), impostor.certificate, root.certificate);
+    expect(read(text)).toMatchObject({ error: { rule: "chain" } });
+  });
+});
+
+describe("MPNS_ROOTS", () => {
+  const fingerprint = (pem: string, digest: string) =>
+    createHash(digest).update(new X509Certificate(pem).raw).digest("hex").toUpperCase();
+
+  test.each(["sha256", "sha1"])("a root by its %s fingerprint is allowed, and any other is not", (digest) => {
+    const text = join(pemOf(good), intermediate.certificate, root.certificate);
+    expect(read(text, { roots: [fingerprint(root.certificate, digest)] })).toMatchObject({ ok: true });
+    expect(read(text, { roots: [fingerprint(intermediate.certificate, digest)] })).toMatchObject({
+      error: { rule: "root" },
+    });
+    expect(read(text, { roots: [] })).toMatchObject({ error: { rule: "root" } });
+  });
+
+  test("of two ways to a root the allowed one is taken and sent", async () => {
+    const other = await createCertificateAuthority("test root of others");
+    const crossed = await other.crossSign(intermediate);
+    const text = join(pemOf(good), intermediate.certificate, root.certificate, crossed, other.certificate);
+    const result = read(text, { roots: [fingerprint(other.certificate, "sha256")] });
+    expect(result.ok && result.value.chain).toBe(join(good.certificate, crossed));
+  });
+});
+
+describe("time", () => {
+  const at = async (from: number, to: number): Promise<ClientCertificate> => {
+    const identity = await intermediate.issue({
+      commonName: NAME,
+      usages: ["client"],
+      validFrom: inDays(from),
+      validTo: inDays(to),
+    });
+    const result = read(join(pemOf(identity), intermediate.certificate, root.certificate));
+    if (!result.ok) throw new Error(result.error.error);
+    return result.value;
+  };
+  const secondsFrom = (date: Date, seconds: number) => new Date(date.getTime() + seconds * 1000);
+
+  test("a certificate is valid from its begin to its end, both included", async () => {
+    const one = await at(1, 10);
+    expect(judgeTime(one, secondsFrom(inDays(1), -1))).toBe("not_before");
+    expect(judgeTime(one, inDays(1))).toBe("valid");
+    expect(judgeTime(one, inDays(10))).toBe("valid");
+    expect(judgeTime(one, secondsFrom(inDays(10), 1))).toBe("not_after");
+  });
+
+  test("an intermediate that ends first ends the certificate", async () => {
+    const one = await at(0, 3650);
+    expect(one.validTo).toEqual(new X509Certificate(intermediate.certificate).validToDate);
+  });
+
+  test("of two the newer is used as soon as it is valid, and the older until then and after the newer's end", async () => {
+    const older = await at(0, 30);
+    const newer = await at(10, 20);
+    const chosenAt = (day: number) => chooseCertificate([older, newer], inDays(day));
+    expect([1, 10, 15, 20, 21].map((day) => chosenAt(day) === newer)).toEqual([
+      false,
+      true,
+      true,
+      true,
+      false,
+    ]);
+    expect(chosenAt(21)).toBe(older);
+    expect(chosenAt(31)).toBeUndefined();
+    expect(chooseCertificate([newer, older], inDays(15))).toBe(newer);
   });
 });

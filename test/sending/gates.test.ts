@@ -114,3 +114,14 @@ test("only pauses that the other side asked for are handed on, once", () => {
   expect([...pauses.keys()]).toEqual([apple.name]);
   expect([...gates.takePauses()]).toEqual([]);
 });
+
+test("refusals that concern single devices close nothing, and leave other refusals counted", () => {
+  const { gates, note } = createWorld();
+  const offline: PushOutcome = { kind: "throttled", retryAfterSeconds: 3600, isDeviceOnly: true };
+  note(fcm, offline, "a", "b", "c", "d");
+  expect(gates.closedForSeconds(fcm)).toBeUndefined();
+  note(fcm, throttled(60), "a", "b");
+  note(fcm, offline, "e");
+  note(fcm, throttled(60), "c");
+  expect(gates.closedForSeconds(fcm)).toBe(60);
+});

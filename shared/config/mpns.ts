@@ -1,0 +1,89 @@
+// The settings of MPNS (docs/mpns.md). A certificate is taken as it is given: one that cannot be used stops this sender
+// alone, so shared/push/ judges it. No I/O: the environment is handed in.
+import type { CertificateSettings } from "../push/certificate.ts";
+import { Secret } from "../base/secret.ts";
+import { type HostRule, parseHostRules } from "../push/addresses.ts";
+import {
+  type Check,
+  type ConfigError,
+  createSettingsReader,
+  type Environment,
+  type SettingsReader,
+} from "./settingsReader.ts";
+
+export interface MpnsConfig {
+  /** The current certificate and the next one, of which one may be absent. */
+  readonly certificates: readonly CertificateSettings[];
+  /** What the app passes to `HttpNotificationChannel`. Absent: the sender is stopped. */
+  readonly serviceName?: string;
+  /** PEM: the authorities that servers are verified against, instead of the system's. */
+  readonly ca?: Secret<string>;
+  /** Fingerprints of allowed roots: hexadecimal, upper case, without colons. */
+  readonly roots?: readonly string[];
+  readonly hosts: readonly HostRule[];
+}
+
+/** Microsoft's retired service, whose channel URIs had these hosts. */
+const DEFAULT_MPNS_HOSTS = "*.notify.live.net";
+
+const SLOTS = [
+  { certificate: "MPNS_CERTIFICATE", privateKey: "MPNS_PRIVATE_KEY", password: "MPNS_CERTIFICATE_PASSWORD" },
+  {
+    certificate: "MPNS_CERTIFICATE_NEXT",
+    privateKey: "MPNS_PRIVATE_KEY_NEXT",
+    password: "MPNS_CERTIFICATE_NEXT_PASSWORD",
+  },
+] as const;
+
+/**
+ * Without a certificate there is no MPNS. An error in the list of hosts or of roots goes to `errors` and stops the
+ * start.
+ */
+export function readMpns(env: Environment, errors: ConfigError[]): MpnsConfig | undefined {
+  const read = createSettingsReader(env, errors);
+  const hosts = readHosts(read, errors);
+  const roots = read
+    .list("MPNS_ROOTS", checkFingerprint)
+    ?.map((text) => text.replaceAll(":", "").toUpperCase());
+  const certificates = SLOTS.flatMap((slot) => readSlot(read, slot));
+  const serviceName = read.asGiven("MPNS_SERVICE_NAME");
+  const ca = read.asGiven("MPNS_CA");
+  if (certificates.length === 0) return undefined;
+  return {
+    certificates,
+    hosts,
+    ...(serviceName === undefined ? {} : { serviceName }),
+    ...(ca === undefined ? {} : { ca: new Secret(ca) }),
+    ...(roots === undefined ? {} : { roots }),
+  };
+}
+
+function readSlot(read: SettingsReader, slot: (typeof SLOTS)[number]): readonly CertificateSettings[] {
+  const certificate = read.asGiven(slot.certificate);
+  const privateKey = read.asGiven(slot.privateKey);
+  const password = read.asGiven(slot.password);
+  if (certificate === undefined) return [];
+  return [
+    {
+      setting: slot.certificate,
+      certificate: new Secret(certificate),
+      ...(privateKey === undefined
+        ? {}
+        : { privateKey: { setting: slot.privateKey, text: new Secret(privateKey) } }),
+      ...(password === undefined ? {} : { password: new Secret(password) }),
+    },
+  ];
+}
+
+function readHosts(read: SettingsReader, errors: ConfigError[]): readonly HostRule[] {
+  const rules = parseHostRules(read.text("MPNS_HOSTS") ?? DEFAULT_MPNS_HOSTS);
+  if (rules.ok) return rules.value;
+  errors.push({ setting: "MPNS_HOSTS", fault: rules.error });
+  return [];
+}
+
+/** SHA-256, or SHA-1 as Windows shows thumbprints. */
+const checkFingerprint: Check = (text) =>
+  /^(?:[0-9A-Fa-f]{40}|[0-9A-Fa-f]{64})$/.test(text.replaceAll(":", ""))
+    ? undefined
+    : "must be a comma list of SHA-256 or SHA-1 fingerprints in hexadecimal";
