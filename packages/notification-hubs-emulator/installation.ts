@@ -1,4 +1,4 @@
-// What an installation may be (REST reference §8): parsing, showing, and the registrations that it stands for.
+// What an installation may be (docs/notification-hubs-protocol.md §8): parsing, showing, and the registrations that it stands for.
 // No I/O.
 import * as z from "zod";
 import { err, ok, type Result } from "../../shared/base/result.ts";

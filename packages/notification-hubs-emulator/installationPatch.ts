@@ -1,4 +1,4 @@
-// The reduced JSON Patch (RFC 6902) that installations take (REST reference §8.3). What comes out is a document
+// The reduced JSON Patch (RFC 6902) that installations take (docs/notification-hubs-protocol.md §8.3). What comes out is a document
 // that is still to be parsed. No I/O.
 import * as z from "zod";
 import { err, ok, type Result } from "../../shared/base/result.ts";

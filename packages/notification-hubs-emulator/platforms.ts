@@ -1,5 +1,5 @@
 // The platforms of the hub: what each is called by installations and by sends, and what its push service takes
-// (REST reference §13). No I/O.
+// (docs/notification-hubs-protocol.md §13). No I/O.
 
 export const platforms = {
   apns: { format: "apple", maxPayloadBytes: 4096, counts: "ApnsOutcomeCounts", headers: /^apns-/ },

@@ -11,7 +11,7 @@ import type { Send } from "./sendRequest.ts";
 import { matchesTags } from "./tags.ts";
 import { renderTemplate, toProperties } from "./templates.ts";
 
-/** The names that telemetry uses (REST reference §7.3). */
+/** The names that telemetry uses (docs/notification-hubs-protocol.md §7.3). */
 export type PushOutcomeName =
   | "Success"
   | "Skipped"

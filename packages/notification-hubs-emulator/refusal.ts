@@ -1,5 +1,5 @@
 // Every reason for which the hub emulator refuses a request, and the answer it becomes: texts and statuses as
-// recorded from the service or documented (REST reference §3, §14), or our own where it is stricter. No I/O.
+// recorded from the service or documented (docs/notification-hubs-protocol.md §3, §14), or our own where it is stricter. No I/O.
 import { element, textElement } from "./xml.ts";
 
 /** `detail` stands in for the row's own text, where that has to name something. */

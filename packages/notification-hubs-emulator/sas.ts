@@ -1,4 +1,4 @@
-// Shared access signatures (REST reference §2): rules, tokens and whether one allows a request. No I/O.
+// Shared access signatures (docs/notification-hubs-protocol.md §2): rules, tokens and whether one allows a request. No I/O.
 import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
 import { err, ok, type Result } from "../../shared/base/result.ts";
 import type { Refusal } from "./refusal.ts";

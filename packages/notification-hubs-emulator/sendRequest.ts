@@ -1,4 +1,4 @@
-// What a send asks for (REST reference §5, §13): its notification and its target, parsed from the request. No I/O.
+// What a send asks for (docs/notification-hubs-protocol.md §5, §13): its notification and its target, parsed from the request. No I/O.
 import { err, ok, type Result } from "../../shared/base/result.ts";
 import type { HubChannel } from "./installation.ts";
 import { parseDevices, parseMultipart } from "./multipart.ts";

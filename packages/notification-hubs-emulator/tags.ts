@@ -1,4 +1,4 @@
-// Tags and tag expressions (REST reference §9). No I/O.
+// Tags and tag expressions (docs/notification-hubs-protocol.md §9). No I/O.
 import { err, ok, type Result } from "../../shared/base/result.ts";
 import type { Refusal } from "./refusal.ts";
 

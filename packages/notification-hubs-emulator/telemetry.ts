@@ -1,4 +1,4 @@
-// What the hub tells of a send afterwards, and at once of a test send (REST reference §7). No I/O.
+// What the hub tells of a send afterwards, and at once of a test send (docs/notification-hubs-protocol.md §7). No I/O.
 import { platforms } from "./platforms.ts";
 import { type Attempt, type PushOutcomeName, toPushChannel } from "./pushService.ts";
 import type { Send } from "./sendRequest.ts";

@@ -1,4 +1,4 @@
-// The template language (REST reference §10). No I/O.
+// The template language (docs/notification-hubs-protocol.md §10). No I/O.
 import { err, ok, type Result } from "../../shared/base/result.ts";
 import type { InstallationTemplate } from "./installation.ts";
 import { escapeXml, unescapeXml } from "./xml.ts";

@@ -205,7 +205,7 @@ function publicKey() {
 export const PUSH_STATUSES = ["accepted", "pending", "failed", "noDevices"] as const;
 export type PushStatus = (typeof PUSH_STATUSES)[number];
 
-/** The most telling status of several recipients: design.md, "sendSecure request". */
+/** One status for several recipients: the first of `pending`, `failed`, `accepted` that any of them has, else `noDevices`. */
 export function toPushStatus(statuses: readonly PushStatus[]): PushStatus {
   const order = ["pending", "failed", "accepted"] as const;
   return order.find((status) => statuses.includes(status)) ?? "noDevices";

@@ -1,5 +1,5 @@
 // Azure Notification Hubs: native sends to tags that the service made itself, direct sends, installations. The SDK
-// reads the connection string and makes the SAS tokens (REST reference: "Common concepts").
+// reads the connection string and makes the SAS tokens (docs/notification-hubs-protocol.md §1, §2).
 import {
   type AppleNotification,
   type BrowserPushChannel,
@@ -194,7 +194,7 @@ function parseHubPlatform(platform: Platform): HubPlatform {
   return known;
 }
 
-/** A tag may hold letters, digits and _ @ # . : - (REST reference: tags), which base64url keeps to. */
+/** A tag may hold letters, digits and _ @ # . : - (docs/notification-hubs-protocol.md §9), which base64url keeps to. */
 function toTag(recipientKey: RecipientKey): string {
   if (!/^[A-Za-z0-9_-]{43}$/.test(recipientKey)) throw new Error("not a recipient key");
   return `user:${recipientKey}`;

@@ -1,5 +1,5 @@
 // A small double of Azure Key Vault over real TLS: one RSA key with versions, and the calls that the SDK makes of it
-// (get key, wrap, unwrap; challenge authentication). REST reference: Key Vault keys, RSA-OAEP-256.
+// (get key, wrap, unwrap; challenge authentication). Azure Key Vault's REST API: keys, RSA-OAEP-256.
 import {
   constants,
   generateKeyPairSync,

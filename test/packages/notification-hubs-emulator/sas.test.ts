@@ -7,7 +7,7 @@ import {
 import { signSas, verifySas } from "../../../packages/notification-hubs-emulator/sas.ts";
 import { createSdkClient, createToken, keyOf, request, startHub, toDetail } from "./clients.ts";
 
-// REST reference §2.4, made with the SDK's own signer
+// docs/notification-hubs-protocol.md §2.4, made with the SDK's own signer
 test.each([
   {
     audience: "https%3A%2F%2Fcontoso.servicebus.windows.net%2F",
