@@ -62,7 +62,8 @@ export function createDevice({ hub, platform, pushChannel }: DeviceOptions): Dev
   };
 }
 
-async function untilAborted(promise: Promise<void>, signal: AbortSignal): Promise<void> {
+/** Resolves with the promise; rejects when the signal aborts first. */
+export async function untilAborted(promise: Promise<void>, signal: AbortSignal): Promise<void> {
   const aborted = Promise.withResolvers<never>();
   const onAbort = () => aborted.reject(signal.reason);
   signal.addEventListener("abort", onAbort, { once: true });

@@ -2,6 +2,7 @@
 // To add one: write a function that makes a SimulatedDevice, and name it in createDevices.
 import { createDevice } from "./device.ts";
 import type { Stack } from "./stack.ts";
+import { createWindowsPhone } from "./windowsPhone.ts";
 
 /** Who the devices belong to. */
 export const USER = "alice";
@@ -28,7 +29,7 @@ export interface ReceivedPush {
 }
 
 export function createDevices(stack: Stack): readonly SimulatedDevice[] {
-  return [createPhone(stack)];
+  return [createPhone(stack), createWindowsPhone(stack.mpns, USER)];
 }
 
 /** A phone by Apple, which the hub reaches through APNs. Device tokens of APNs are hexadecimal. */

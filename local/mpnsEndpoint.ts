@@ -48,6 +48,8 @@ export interface MpnsEndpoint {
   readonly origin: string;
   /** The entry for MPNS_HOSTS. */
   readonly hostEntry: string;
+  /** The settings of an app that pushes to this endpoint. */
+  readonly settings: Readonly<Record<string, string>>;
   /** Issues the server's certificate, and client certificates. Its PEM is for MPNS_CA. */
   readonly authority: CertificateAuthority;
   /** A client certificate for the first service. */
@@ -141,6 +143,12 @@ export async function createMpnsEndpoint(options: MpnsEndpointOptions = {}): Pro
   return {
     origin: state.origin,
     hostEntry: `localhost:${listening};private`,
+    settings: {
+      MPNS_CERTIFICATE: `${client.certificate}${client.privateKey}`,
+      MPNS_SERVICE_NAME: serviceNames[0] ?? DEFAULT_SERVICE_NAME,
+      MPNS_HOSTS: `localhost:${listening};private`,
+      MPNS_CA: authority.certificate,
+    },
     authority,
     client,
     ...toChannels(state),

@@ -1,5 +1,5 @@
-// What the app talks to, on this machine: Table Storage (Azurite), an issuer of tokens and a notification hub. The same
-// services serve `npm start` (stack.ts) and the Core Tools (startFunc.ts).
+// What the app talks to, on this machine: Table Storage (Azurite), an issuer of tokens, a notification hub and an MPNS
+// endpoint. The same services serve `npm start` (stack.ts) and the Core Tools (startFunc.ts).
 // To add a service: start it in createServices, report it with onPart, and add what the app needs to `settings`.
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
@@ -7,6 +7,7 @@ import { createHubEmulator, type HubEmulator } from "../packages/notification-hu
 import { type Azurite, createAzurite } from "./azurite.ts";
 import { createClosing } from "./closing.ts";
 import { createIssuer, type Issuer } from "./issuer.ts";
+import { createMpnsEndpoint, type MpnsEndpoint } from "./mpnsEndpoint.ts";
 import { startOnPort } from "./port.ts";
 import { readSecrets, writeSecrets } from "./secrets.ts";
 
@@ -14,6 +15,7 @@ export interface Services {
   readonly azurite: Azurite;
   readonly issuer: Issuer;
   readonly hub: HubEmulator;
+  readonly mpns: MpnsEndpoint;
   /** The app's settings. */
   readonly settings: Readonly<Record<string, string>>;
   /** What a sender presents. */
@@ -79,6 +81,8 @@ export async function createServices(options: ServicesOptions = {}): Promise<Ser
       await startOnPort(ports.hub, (port) => createHubEmulator({ port, ...inDirectory("hub") })),
     );
     onPart(toPart("Notification Hub", hub.url, ports.hub));
+    const mpns = keep(await createMpnsEndpoint(inDirectory("mpns")));
+    onPart(toPart("MPNS endpoint", mpns.origin, undefined));
 
     if (signingKey === undefined && directory !== undefined)
       await writeSecrets(directory, { ...secrets, signingKey: issuer.signingKey });
@@ -90,8 +94,9 @@ export async function createServices(options: ServicesOptions = {}): Promise<Ser
       AUTH_AUDIENCE: issuer.audience,
       PAYLOAD_LOCAL_KEK: secrets.localKek,
       ALLOW_LOOPBACK: "true",
+      ...mpns.settings,
     };
-    return { azurite, issuer, hub, settings, functionKey: secrets.functionKey, close };
+    return { azurite, issuer, hub, mpns, settings, functionKey: secrets.functionKey, close };
   } catch (error) {
     await close();
     throw error;

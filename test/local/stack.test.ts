@@ -30,7 +30,7 @@ describe("a stack", () => {
 
   test("reports each part as it starts, the Functions host last", () => {
     expect(parts.at(-1)).toEqual({ name: "Functions host", url: stack.host.url });
-    for (const name of ["Table Storage", "Token issuer", "Notification Hub"])
+    for (const name of ["Table Storage", "Token issuer", "Notification Hub", "MPNS endpoint"])
       expect(parts.map((part) => part.name)).toContain(name);
     expect(parts.filter(({ takenPort }) => takenPort !== undefined)).toEqual([]); // none was asked for
   });
@@ -49,6 +49,9 @@ describe("a stack", () => {
     expect(pushed).toContain(story.id);
     expect(written.map((line) => line.trimStart()).join("")).toContain(pushed);
     for (const { body } of stack.hub.requests) expect(findTraces(body, CONTENT)).toEqual([]);
+    const [toPhone] = stack.mpns.received.slice(-1);
+    expect(toPhone?.body).toBe(story.id);
+    expect(written.join("\n")).toContain(`X-MessageID: ${toPhone?.headers["x-messageid"]}`);
     expect(written.filter((line) => line.length > COLUMNS)).toEqual([]);
   });
 
