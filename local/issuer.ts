@@ -28,7 +28,8 @@ const ROLE = "Notifications.Send";
 
 /**
  * Its token endpoint gives a user's token for `grant_type=password&username=…` and a sender's token for
- * `grant_type=client_credentials&client_id=…`.
+ * `grant_type=client_credentials&client_id=…`. Apps use the authorization code flow with PKCE (RFC 7636): `/authorize`
+ * signs in the user whom `login_hint` names, without a question.
  */
 export async function createIssuer({ port, signingKey }: IssuerOptions = {}): Promise<Issuer> {
   const server = new OAuth2Server();
@@ -36,22 +37,31 @@ export async function createIssuer({ port, signingKey }: IssuerOptions = {}): Pr
     signingKey === undefined
       ? await server.issuer.keys.generate("RS256", { kid: "local" })
       : await server.issuer.keys.add({ kid: "local", alg: "RS256", kty: "RSA", ...signingKey });
-  server.service.on(
-    "beforeTokenSigning",
-    (token: MutableToken, request: { readonly body?: TokenRequest }) => {
-      const { payload } = token;
-      if (request.body?.grant_type === "client_credentials")
-        Object.assign(payload, {
-          aud: AUDIENCE,
-          azp: request.body.client_id,
-          roles: [ROLE],
-          scope: undefined,
-        });
-      // The ID token of the same answer has no `amr`, and is not for us.
-      else if (payload["amr"] !== undefined)
-        Object.assign(payload, { aud: AUDIENCE, scope: payload["scope"] ?? SCOPE });
-    },
-  );
+  const codes = new Map<string, string>(); // authorization codes, and whom each signs in
+  server.service.on("beforeAuthorizeRedirect", ({ url }: { readonly url: URL }, { query }: AuthorizeCall) => {
+    const code = url.searchParams.get("code");
+    if (code !== null && query.code_challenge !== undefined) codes.set(code, query.login_hint ?? "alice");
+  });
+  server.service.on("beforeTokenSigning", ({ payload }: MutableToken, { body = {} }: TokenCall) => {
+    switch (body.grant_type) {
+      case "client_credentials":
+        Object.assign(payload, { aud: AUDIENCE, azp: body.client_id, roles: [ROLE], scope: undefined });
+        break;
+      case "authorization_code": {
+        const user = body.code_verifier === undefined ? undefined : codes.get(body.code ?? "");
+        if (user === undefined) throw new Error("the code is unknown or used, or there is no code_verifier");
+        Object.assign(payload, { sub: user });
+        break;
+      }
+      default:
+    }
+    // The ID token of the same answer has no `amr`, and is not for the service.
+    if (payload["amr"] !== undefined)
+      Object.assign(payload, { aud: AUDIENCE, scope: toScope(payload["scope"]) });
+  });
+  server.service.on("beforeResponse", (_response: unknown, { body }: TokenCall) => {
+    if (body?.code !== undefined) codes.delete(body.code);
+  });
   const ownPort = await startOnPort(port, async (free) => {
     await server.start(free, "127.0.0.1");
     return free;
@@ -79,7 +89,20 @@ interface MutableToken {
   readonly payload: Record<string, unknown>;
 }
 
-interface TokenRequest {
-  readonly grant_type?: string;
-  readonly client_id?: string;
+interface AuthorizeCall {
+  readonly query: { readonly login_hint?: string; readonly code_challenge?: string };
+}
+
+interface TokenCall {
+  readonly body?: {
+    readonly grant_type?: string;
+    readonly client_id?: string;
+    readonly code?: string;
+    readonly code_verifier?: string;
+  };
+}
+
+/** The server's own word for a scope that nobody asked for is "dummy". */
+function toScope(asked: unknown): unknown {
+  return asked === undefined || asked === "dummy" ? SCOPE : asked;
 }

@@ -1,4 +1,4 @@
-// The run of `npm start`: build, start, story, serve, end. Output and the wish to stop are handed in (start.ts).
+// The run of `npm start`: build, start, story, page, serve, end. Output and the wish to stop are handed in (start.ts).
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { styleText } from "node:util";
@@ -9,6 +9,7 @@ import { toCommands } from "./commands.ts";
 import { createDevices } from "./devices.ts";
 import { toShownLine } from "./hostLines.ts";
 import { runDevices } from "./liveDevices.ts";
+import { type Page, servePage } from "./page/server.ts";
 import { type Lock, lockDirectory } from "./lock.ts";
 import type { StartOptions } from "./options.ts";
 import type { Part } from "./services.ts";
@@ -23,6 +24,9 @@ export interface ServeOptions extends StartOptions {
 }
 
 const USUAL_PORTS: Ports = { azurite: 10002, issuer: 7073, hub: 7072, host: 7071 };
+const PAGE_PORT = 7070;
+/** Often, so that a push becomes `accepted` while one looks at the page. */
+const SETTINGS = { REDELIVER_SCHEDULE: "*/5 * * * * *" };
 const DATA = join(root, ".local");
 const NAME_COLUMNS = 18;
 
@@ -40,6 +44,7 @@ export async function serve(options: ServeOptions): Promise<number> {
     stack = await createStack({
       ...(lock === undefined ? {} : { directory: DATA }),
       ports: USUAL_PORTS,
+      settings: SETTINGS,
       onLine: log.take,
       onPart: (part) => sayPart(part.name, toPartText(part), say),
       onTrouble: (sentence) => {
@@ -63,6 +68,7 @@ async function run(
   log: HostOutput,
 ): Promise<number> {
   const devices = createDevices(stack);
+  let page: Page | undefined;
   try {
     say("");
     const story = await playStory({ stack, devices, write: (line) => say(paintStep(line, paint)) });
@@ -70,6 +76,8 @@ async function run(
     if (once) return story.isTrue ? 0 : 1;
 
     sayCommands(stack, story, say);
+    page = await servePage({ ...stack, port: PAGE_PORT });
+    say(`See it work, in a browser: ${paint("bold", page.url)}\n`);
     log.show();
     const running = runDevices(stack, devices, (text) => {
       for (const line of wrap(text)) say(paint("cyan", line));
@@ -79,6 +87,7 @@ async function run(
     say(end === "died" ? "The Functions host ended by itself. Its last lines are above." : "\nStopping …");
     return end === "died" ? 1 : 0;
   } finally {
+    await page?.close();
     for (const device of devices) device.close();
   }
 }

@@ -266,5 +266,5 @@ function isCommand(data: unknown): data is Command {
 async function report({ scope }: Worker, event: WorkerEvent): Promise<void> {
   const message: WorkerMessage = { from: "secure-push", scope: scope.registration.scope, event };
   const windows = await scope.clients.matchAll({ type: "window", includeUncontrolled: true });
-  for (const client of windows) client.postMessage(message);
+  for (const client of windows) client.postMessage(message, []);
 }

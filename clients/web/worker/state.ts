@@ -17,7 +17,7 @@ export interface State {
 }
 
 /** This device at the service. */
-export interface Device {
+interface Device {
   readonly installationId: string;
   /** Absent until the first registration. */
   readonly registration?: DeviceRegistration;

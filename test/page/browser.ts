@@ -1,0 +1,35 @@
+// One Chromium for all browser tests. Where there is none, the tests are skipped, and a line says so.
+import { accessSync, constants } from "node:fs";
+import { chromium, type Browser } from "playwright-core";
+
+const CANDIDATES = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
+
+/** The browser's path; nothing where no browser is installed. */
+export const executablePath = CANDIDATES.find(isExecutable);
+if (executablePath === undefined)
+  console.warn("Browser tests are skipped: no Chromium in /usr/bin (Debian: apt-get install chromium).");
+
+const ARGUMENTS = [
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+];
+
+/** Starts it with a new profile. Only for tests that `executablePath` does not skip. */
+export function launch(): Promise<Browser> {
+  if (executablePath === undefined) throw new Error("no browser");
+  return chromium.launch({ executablePath, args: ARGUMENTS });
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
