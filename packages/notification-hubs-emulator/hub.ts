@@ -1,7 +1,7 @@
 // The emulated hub itself, without HTTP: what it holds, what it pushes and when. The only I/O is the timer of
 // scheduled sends.
 import { randomBytes } from "node:crypto";
-import type { HubChannel } from "./installation.ts";
+import { type HubChannel, toChannel } from "./installation.ts";
 import type { InstallationStore } from "./installationStore.ts";
 import type { HubPlatform } from "./platforms.ts";
 import {
@@ -91,7 +91,7 @@ export function createHub(installations: InstallationStore, now: () => Date): Hu
     }
     if (installationId === undefined || (outcome !== "BadChannel" && outcome !== "ExpiredChannel")) return;
     const stored = installations.get(installationId);
-    if (stored !== undefined && toPushChannel(stored.pushChannel) === toPushChannel(channel))
+    if (stored !== undefined && toPushChannel(toChannel(stored)) === toPushChannel(channel))
       installations.put(stored, true);
   }
 

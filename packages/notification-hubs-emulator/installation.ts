@@ -1,7 +1,7 @@
-// What an installation may be (docs/notification-hubs-protocol.md §8): parsing, showing, and the registrations that it stands for.
-// No I/O.
+// What an installation may be (docs/notification-hubs-protocol.md §8): parsing, showing, and the registrations that it
+// amounts to. No I/O.
 import * as z from "zod";
-import { err, ok, type Result } from "../../shared/base/result.ts";
+import { err, ok, type Result } from "./result.ts";
 import { HUB_PLATFORMS, type HubPlatform, parsePlatform } from "./platforms.ts";
 import type { Refusal } from "./refusal.ts";
 import { isTag } from "./tags.ts";
@@ -19,7 +19,7 @@ export type InstallationDocument = z.infer<typeof Document>;
 
 export interface StoredInstallation extends InstallationDocument {
   readonly lastUpdate: string;
-  /** Set once a push came to BadChannel or ExpiredChannel, until the next PUT or a new channel. */
+  /** True after a push ended as BadChannel or ExpiredChannel, until the next PUT or a new channel. */
   readonly pushChannelExpired: boolean;
 }
 
@@ -78,7 +78,7 @@ function fromJsonText<T extends z.ZodType>(schema: T) {
   return z.preprocess((value) => {
     if (typeof value !== "string") return value;
     try {
-      return JSON.parse(value) as unknown;
+      return withoutNulls(JSON.parse(value));
     } catch {
       return value;
     }
@@ -90,7 +90,7 @@ export function parseInstallation(
   value: unknown,
   installationId: string,
 ): Result<InstallationDocument, Refusal> {
-  const parsed = Document.safeParse(value);
+  const parsed = Document.safeParse(withoutNulls(value));
   if (!parsed.success) {
     // Where, but not what: the value may be a push channel.
     const where = parsed.error.issues.map(({ path }) => path.join("/") || "the document").join(", ");
@@ -98,13 +98,24 @@ export function parseInstallation(
   }
   const document = parsed.data;
   if (document.installationId !== installationId) return invalid("installationId is not the path's");
-  const channel = parseChannel(document.platform, document.pushChannel);
-  if (channel === undefined) return invalid("pushChannel");
+  if (parseChannel(document.platform, document.pushChannel) === undefined) return invalid("pushChannel");
   const refusal = findTagFault(document);
-  return refusal === undefined ? ok({ ...document, pushChannel: channel }) : err(refusal);
+  return refusal === undefined ? ok(document) : err(refusal);
 }
 
-/** A browser's channel is an object, or (.NET and Java) a string that holds its JSON; the others' are strings. */
+/** .NET writes null for members that are not set (§19). */
+function withoutNulls(value: unknown): unknown {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
+  const members = Object.entries(value).filter(([, member]) => member !== null);
+  return Object.fromEntries(members.map(([name, member]) => [name, withoutNulls(member)]));
+}
+
+/** The channel of an installation, whatever the form in which it was put. GET returns it in that form (§19). */
+export function toChannel({ platform, pushChannel }: InstallationDocument): HubChannel {
+  return parseChannel(platform, pushChannel) ?? pushChannel;
+}
+
+/** A browser's channel is an object, or (.NET and Java) a string that holds its JSON. Others are strings. */
 function parseChannel(platform: HubPlatform, channel: HubChannel): HubChannel | undefined {
   if (platform !== "browser") return typeof channel === "string" ? channel : undefined;
   const parsed = fromJsonText(Channel).safeParse(channel);
@@ -165,14 +176,14 @@ function toTemplatesView(templates: Readonly<Record<string, InstallationTemplate
   );
 }
 
-/** One address that a send can reach: an installation stands for one without template and one for each template. */
+/** One address that a send can reach. An installation has one without a template, and one for each template. */
 export interface Registration {
   readonly installationId: string;
   readonly platform: HubPlatform;
   readonly channel: HubChannel;
   readonly template?: { readonly name: string; readonly template: InstallationTemplate };
   readonly variables: Readonly<Record<string, string>>;
-  /** In lower case; an installation's own tags hold for its templates too (assumed). */
+  /** In lower case. An installation's own tags apply to its templates too (assumed). */
   readonly tags: ReadonlySet<string>;
 }
 
@@ -183,12 +194,13 @@ export function toRegistrations(installation: InstallationDocument): readonly Re
     ...(userId === undefined ? [] : [`$UserId:{${userId}}`]),
   ];
   const registrations: Registration[] = [];
-  for (const holder of [installation, ...Object.values(installation.secondaryTiles ?? {})]) {
+  const own = { ...installation, pushChannel: toChannel(installation) };
+  for (const holder of [own, ...Object.values(installation.secondaryTiles ?? {})]) {
     const common = { installationId, platform, channel: holder.pushChannel, variables };
-    const own = [...automatic, ...(holder.tags ?? [])];
-    registrations.push({ ...common, tags: toTagSet(own) });
+    const ownTags = [...automatic, ...(holder.tags ?? [])];
+    registrations.push({ ...common, tags: toTagSet(ownTags) });
     for (const [name, template] of Object.entries(holder.templates ?? {})) {
-      const tags = toTagSet([...own, name, ...(template.tags ?? [])]);
+      const tags = toTagSet([...ownTags, name, ...(template.tags ?? [])]);
       registrations.push({ ...common, template: { name, template }, tags });
     }
   }

@@ -1,7 +1,7 @@
 // The reduced JSON Patch (RFC 6902) that installations take (docs/notification-hubs-protocol.md §8.3). What comes out is a document
 // that is still to be parsed. No I/O.
 import * as z from "zod";
-import { err, ok, type Result } from "../../shared/base/result.ts";
+import { err, ok, type Result } from "./result.ts";
 import type { Refusal } from "./refusal.ts";
 
 const Patch = z.array(
@@ -87,16 +87,29 @@ function applyToTags(holder: Json, path: readonly string[], step: Step): Json | 
   const [tag, ...below] = path;
   if (below.length > 0) return undefined;
   if (tag !== undefined)
-    return step.op === "remove" ? { ...holder, tags: tags.filter((other) => other !== tag) } : undefined;
-  if (step.op === "remove") return { ...holder, tags: [] };
+    return step.op === "remove"
+      ? setTags(
+          holder,
+          tags.filter((other) => other !== tag),
+        )
+      : undefined;
+  if (step.op === "remove") return setTags(holder, []);
   const value = fromJsonText(step.value, "[");
   const given: readonly unknown[] = Array.isArray(value) ? value : [value];
   return { ...holder, tags: [...new Set(step.op === "add" ? [...tags, ...given] : given)] };
 }
 
+/** Without tags there is no member (§19, documented). */
+function setTags(holder: Json, tags: readonly unknown[]): Json {
+  return tags.length === 0 ? withoutMember(holder, "tags") : { ...holder, tags };
+}
+
+function withoutMember(holder: Json, name: string): Json {
+  return Object.fromEntries(Object.entries(holder).filter(([other]) => other !== name));
+}
+
 function setMember(holder: Json, name: string, step: Step): Json | undefined {
-  if (step.op === "remove")
-    return Object.fromEntries(Object.entries(holder).filter(([other]) => other !== name));
+  if (step.op === "remove") return withoutMember(holder, name);
   if (step.value === undefined) return undefined;
   return { ...holder, [name]: name === "headers" ? fromJsonText(step.value, "{") : step.value };
 }

@@ -1,8 +1,8 @@
 // What the emulated hub serves, in one list, and what it knows of but does not serve. No I/O of its own.
 import { isDeepStrictEqual } from "node:util";
-import { err, ok, type Result } from "../../shared/base/result.ts";
+import { err, ok, type Result } from "./result.ts";
 import type { Hub } from "./hub.ts";
-import { parseInstallation, toInstallationView } from "./installation.ts";
+import { parseInstallation, toChannel, toInstallationView } from "./installation.ts";
 import { applyInstallationPatch } from "./installationPatch.ts";
 import type { Answer, Refusal } from "./refusal.ts";
 import type { HubRight } from "./sas.ts";
@@ -109,7 +109,7 @@ function patchInstallation({ hub, id, body }: HubCall): Result<Answer, Refusal> 
   if (!patched.ok) return patched;
   const parsed = parseInstallation(patched.value, id);
   if (!parsed.ok) return parsed;
-  const isSameChannel = isDeepStrictEqual(parsed.value.pushChannel, stored.pushChannel);
+  const isSameChannel = isDeepStrictEqual(toChannel(parsed.value), toChannel(stored));
   hub.installations.put(parsed.value, isSameChannel && stored.pushChannelExpired);
   return ok({ status: 200, headers: XML });
 }

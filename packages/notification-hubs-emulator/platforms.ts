@@ -2,17 +2,18 @@
 // (docs/notification-hubs-protocol.md §13). No I/O.
 
 export const platforms = {
+  // In the order in which .NET reads the counts of telemetry (§19): it loses those that come in another order.
   apns: { format: "apple", maxPayloadBytes: 4096, counts: "ApnsOutcomeCounts", headers: /^apns-/ },
-  fcmv1: { format: "fcmv1", maxPayloadBytes: 4096, counts: "FcmV1OutcomeCounts", headers: undefined },
-  gcm: { format: "gcm", maxPayloadBytes: 4096, counts: "GcmOutcomeCounts", headers: undefined },
-  wns: { format: "windows", maxPayloadBytes: 5120, counts: "WnsOutcomeCounts", headers: /^x-wns-/ },
   mpns: {
     format: "windowsphone",
     maxPayloadBytes: 3072,
     counts: "MpnsOutcomeCounts",
     headers: /^x-(?:windowsphone-target|notificationclass|messageid)$/,
   },
+  wns: { format: "windows", maxPayloadBytes: 5120, counts: "WnsOutcomeCounts", headers: /^x-wns-/ },
+  gcm: { format: "gcm", maxPayloadBytes: 4096, counts: "GcmOutcomeCounts", headers: undefined },
   adm: { format: "adm", maxPayloadBytes: 6144, counts: "AdmOutcomeCounts", headers: undefined },
+  fcmv1: { format: "fcmv1", maxPayloadBytes: 4096, counts: "FcmV1OutcomeCounts", headers: undefined },
   baidu: {
     format: "baidu",
     maxPayloadBytes: 4096,
@@ -34,7 +35,7 @@ function isPlatform(text: string): text is HubPlatform {
   return Object.hasOwn(platforms, text);
 }
 
-/** The installation's name for a platform, in any case. `fcm` is none. */
+/** The installation's name for a platform, in any case. Undefined for others, such as `fcm`. */
 export function parsePlatform(text: string): HubPlatform | undefined {
   return HUB_PLATFORMS.find((platform) => platform === text.toLowerCase());
 }

@@ -31,7 +31,7 @@ const refusals = {
   tier_too_low: { status: 403, detail: "The operation is not available in the tier of this namespace." },
   hub_unknown: { status: 404, detail: "No service is hosted at the specified address." },
   path_unknown: { status: 404, detail: "There is no such operation." },
-  installation_unknown: { status: 404, detail: "Installation not found." },
+  installation_unknown: { status: 404, detail: "Installation not found" }, // recorded with one full stop (§19)
   message_unknown: { status: 404, detail: "Notification message not found." },
   method_not_allowed: { status: 405, detail: "The method is not allowed for this path." },
   api_version_unsupported: { status: 400, detail: "The api-version is not supported." },
@@ -70,7 +70,7 @@ export interface Answer {
   readonly body?: string;
 }
 
-/** The tracking text behind the detail is the service's own habit, doubled full stop included. */
+/** The service puts a full stop and a tracking text after the detail, even when the detail ends with a full stop. */
 export function toRefusedAnswer(refusal: Refusal, trackingId: string, now: Date): Answer {
   const row = refusals[refusal.reason];
   const headers: Readonly<Record<string, string>> =

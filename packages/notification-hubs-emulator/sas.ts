@@ -1,6 +1,6 @@
 // Shared access signatures (docs/notification-hubs-protocol.md §2): rules, tokens and whether one allows a request. No I/O.
 import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
-import { err, ok, type Result } from "../../shared/base/result.ts";
+import { err, ok, type Result } from "./result.ts";
 import type { Refusal } from "./refusal.ts";
 
 export type HubRight = "Listen" | "Send" | "Manage";
@@ -47,7 +47,7 @@ export interface SasRequest {
   readonly now: Date;
 }
 
-/** Answers the rule that signed. Whether its rights suffice is for the caller to judge. */
+/** Returns the rule that signed. The caller checks whether its rights suffice. */
 export function verifySas(request: SasRequest): Result<HubRule, Refusal> {
   const { authorization, rules, now } = request;
   if (authorization === undefined) return err({ reason: "token_missing" });
@@ -119,7 +119,9 @@ function isSame(expected: string, given: string): boolean {
 /** The audience must be the request's URI or above it: by segment, whatever the case and the scheme. */
 function covers(audience: string, { hosts, segments }: SasRequest): boolean {
   const match = /^(?:sb|https?):\/\/([^/?#]+)([^?#]*)/i.exec(audience);
-  if (match === null || !hosts.includes((match[1] ?? "").toLowerCase())) return false;
+  const host = (match?.[1] ?? "").toLowerCase();
+  // .NET leaves the port out of the audience (§19).
+  if (match === null || !hosts.some((own) => own === host || own.replace(/:\d+$/, "") === host)) return false;
   const prefix = (match[2] ?? "").split("/").filter((segment) => segment !== "");
   return (
     prefix.length <= segments.length &&

@@ -1,5 +1,5 @@
 // What a send asks for (docs/notification-hubs-protocol.md §5, §13): its notification and its target, parsed from the request. No I/O.
-import { err, ok, type Result } from "../../shared/base/result.ts";
+import { err, ok, type Result } from "./result.ts";
 import type { HubChannel } from "./installation.ts";
 import { parseDevices, parseMultipart } from "./multipart.ts";
 import { type HubPlatform, platformOfFormat, platforms } from "./platforms.ts";

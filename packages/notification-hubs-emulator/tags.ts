@@ -1,5 +1,5 @@
 // Tags and tag expressions (docs/notification-hubs-protocol.md §9). No I/O.
-import { err, ok, type Result } from "../../shared/base/result.ts";
+import { err, ok, type Result } from "./result.ts";
 import type { Refusal } from "./refusal.ts";
 
 export type TagExpression =

@@ -1,5 +1,5 @@
 // The template language (docs/notification-hubs-protocol.md §10). No I/O.
-import { err, ok, type Result } from "../../shared/base/result.ts";
+import { err, ok, type Result } from "./result.ts";
 import type { InstallationTemplate } from "./installation.ts";
 import { escapeXml, unescapeXml } from "./xml.ts";
 

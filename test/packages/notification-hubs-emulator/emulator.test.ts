@@ -1,3 +1,4 @@
+import { platforms } from "../../../packages/notification-hubs-emulator/platforms.ts";
 import { once } from "node:events";
 import { request as httpRequest } from "node:http";
 import { describe, expect, test } from "vitest";
@@ -24,7 +25,7 @@ describe("a request", () => {
   });
 
   test.each([
-    { method: "GET", path: "installations/nobody", status: 404, detail: "Installation not found." },
+    { method: "GET", path: "installations/nobody", status: 404, detail: "Installation not found" },
     { method: "GET", path: "nothing", status: 404, detail: "There is no such operation." },
     { method: "GET", path: "", status: 404, detail: "There is no such operation." },
     {
@@ -33,7 +34,7 @@ describe("a request", () => {
       status: 405,
       detail: "The method is not allowed for this path.",
     },
-    { method: "GET", path: "INSTALLATIONS/nobody/", status: 404, detail: "Installation not found." },
+    { method: "GET", path: "INSTALLATIONS/nobody/", status: 404, detail: "Installation not found" },
     { method: "POST", path: "registrationIDs", status: 501, detail: NOT_SERVED },
     { method: "GET", path: "registrations", status: 501, detail: NOT_SERVED },
     { method: "PUT", path: "registrations/1", status: 501, detail: NOT_SERVED },
@@ -93,9 +94,9 @@ describe("a request", () => {
     },
   );
 
-  test("of an older api-version is served", async () => {
+  test.each(["2015-01", "2017-04"])("of the older api-version %s is served", async (version) => {
     const hub = await startHub();
-    expect((await request(hub, "GET", "installations/i1", { query: "api-version=2015-01" })).status).toBe(
+    expect((await request(hub, "GET", "installations/i1", { query: `api-version=${version}` })).status).toBe(
       404,
     );
   });
@@ -156,4 +157,9 @@ test("both keys of a rule are good", async () => {
     const authorization = createToken(hub, { ruleName: "R", key });
     expect((await request(hub, "GET", "installations/i1", { authorization })).status).toBe(status);
   }
+});
+
+test("telemetry counts come in the order in which .NET reads them", () => {
+  const names = Object.values(platforms).map(({ counts }) => counts.replace("OutcomeCounts", ""));
+  expect(names.slice(0, 6)).toEqual(["Apns", "Mpns", "Wns", "Gcm", "Adm", "FcmV1"]);
 });

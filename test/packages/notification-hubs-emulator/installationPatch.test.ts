@@ -24,7 +24,7 @@ describe("a patch", () => {
     { step: { op: "replace", path: "/tags", value: ["z"] }, changed: { tags: ["z"] } },
     { step: { op: "remove", path: "/tags/a" }, changed: { tags: ["b"] } },
     { step: { op: "remove", path: "/tags/nobody" }, changed: {} },
-    { step: { op: "remove", path: "/tags" }, changed: { tags: [] } },
+    { step: { op: "remove", path: "/tags" }, changed: { tags: undefined } },
     {
       step: { op: "add", path: "/templates/n", value: '{"body":"x"}' },
       changed: { templates: { ...document.templates, n: '{"body":"x"}' } }, // parsed with the document
@@ -52,7 +52,7 @@ describe("a patch", () => {
     },
     {
       step: { op: "remove", path: "/templates/t/tags/tt" },
-      changed: { templates: { t: { ...document.templates.t, tags: [] } } },
+      changed: { templates: { t: { ...document.templates.t, tags: undefined } } },
     },
     {
       step: { op: "add", path: "/secondaryTiles/tile/tags", value: "d" },

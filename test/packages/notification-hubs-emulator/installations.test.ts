@@ -94,6 +94,63 @@ describe("an installation", () => {
     expect((await request(hub, "GET", "installations/i1")).status).toBe(404);
   });
 
+  test("may hold null for what is not set, as .NET writes it, also in a template", async () => {
+    const hub = await startHub();
+    const unset = {
+      userId: null,
+      expirationTime: null,
+      tags: null,
+      pushVariables: null,
+      secondaryTiles: null,
+    };
+    const templates = { t: { body: "x", headers: null, expiry: null, tags: null } };
+    expect((await put(hub, { ...toInstallation("i1"), ...unset, templates }, "i1")).status).toBe(200);
+    const kept = await (await request(hub, "GET", "installations/i1")).json();
+    for (const name of Object.keys(unset).filter((other) => other !== "expirationTime"))
+      expect(kept).not.toHaveProperty(name);
+  });
+
+  test.each([
+    { form: "an object", toForm: (channel: object) => channel },
+    { form: "a string that holds JSON", toForm: (channel: object) => JSON.stringify(channel, null, 1) },
+  ])("of a browser gives its channel back in the form that was put: $form", async ({ toForm }) => {
+    const hub = await startHub();
+    const channel = { endpoint: "https://push.example/1", p256dh: "BP", auth: "AU" };
+    const pushChannel = toForm(channel);
+    const document = { ...toInstallation("i1", "t"), platform: "browser", pushChannel };
+    expect((await put(hub, document, "i1")).status).toBe(200);
+    expect(await (await request(hub, "GET", "installations/i1")).json()).toMatchObject({ pushChannel });
+    await request(hub, "POST", "messages", {
+      headers: {
+        "ServiceBusNotification-Format": "browser",
+        "ServiceBusNotification-Tags": "t",
+        "Content-Type": "application/json",
+      },
+      body: "{}",
+    });
+    const browserKeys = { p256dh: "BP", auth: "AU" };
+    expect(hub.deliveries).toMatchObject([{ pushChannel: channel.endpoint, browserKeys }]);
+    // A channel that is gone is recognised in both forms.
+    hub.setOutcome(channel.endpoint, "ExpiredChannel");
+    await request(hub, "POST", "messages", {
+      headers: {
+        "ServiceBusNotification-Format": "browser",
+        "ServiceBusNotification-Tags": "t",
+        "Content-Type": "application/json",
+      },
+      body: "{}",
+    });
+    expect(hub.installations()).toMatchObject([{ pushChannelExpired: true }]);
+  });
+
+  test("loses its tags with the last one", async () => {
+    const hub = await startHub();
+    await put(hub, toInstallation("i1", "a"), "i1");
+    const patch = [{ op: "remove", path: "/tags/a" }];
+    await request(hub, "PATCH", "installations/i1", { body: JSON.stringify(patch) });
+    expect(await (await request(hub, "GET", "installations/i1")).json()).not.toHaveProperty("tags");
+  });
+
   test("is unchanged by a patch that makes it invalid", async () => {
     const hub = await startHub();
     await put(hub, toInstallation("i1", "a"));

@@ -247,6 +247,11 @@ describe("over HTTP", () => {
     });
   });
 
+  test("a token of .NET, whose audience has no port, is good", async () => {
+    const authorization = createToken(hub, { audience: `http://127.0.0.1/${hub.hubName}/installations/i1` });
+    expect((await request(hub, "GET", "installations/i1", { authorization })).status).toBe(404);
+  });
+
   test("an older api-version answers a missing right with 401 and a text", async () => {
     const authorization = createToken(hub, { ruleName: "DefaultListenSharedAccessSignature" });
     const answer = await request(hub, "POST", "messages", { authorization, query: "api-version=2015-01" });
