@@ -126,7 +126,7 @@ export interface Answer {
 /** The problem response of a failure: `type` is about:blank, so `title` belongs to the status and the reason. */
 export function toProblem(failure: Failure): Answer {
   const row: Row = problems[failure.reason];
-  const detail = failure.reason === "body_invalid" ? failure.detail : undefined;
+  const detail = "detail" in failure ? failure.detail : undefined;
   const retryAfter = "retryAfterSeconds" in failure ? failure.retryAfterSeconds : undefined;
   return {
     status: row.status,

@@ -36,43 +36,61 @@ export function toTakenChannel(
   const holder = { recipientKey, installationId };
   const isSameRecipient = before?.holder?.recipientKey === recipientKey;
   const generation = (before?.generation ?? 0) + (isSameRecipient ? 0 : 1);
-  const previous = isSameRecipient ? before.previous : before?.holder;
+  const former = isSameRecipient ? before.previous : (before?.holder ?? before?.previous);
+  const previous = former?.recipientKey === recipientKey ? undefined : former;
   return { holder, generation, changedAt, ...(previous && { previous }) };
 }
 
 /**
  * The record that a recipient's channel is a former one, merged with an earlier record of the same channel. `row` is the
- * holding that ends.
+ * holding that ends; entries of generations since `earliest` may exist.
  */
 export function toFormerChange(
   row: Pick<InstallationRow, "recipientKey" | "channelKey" | "platform" | "sender" | "generation">,
   former: DeviceRows["former"],
   now: Date,
+  earliest: number = row.generation,
 ): DeviceChange {
   const { recipientKey, channelKey, platform, sender, generation } = row;
+  const first = Math.min(earliest, generation);
   const known = former.find(({ value }) => value.channelKey === channelKey);
   const isOpen = known !== undefined && known.value.removedAt === undefined;
-  const from = isOpen ? Math.min(known.value.from, generation) : generation;
+  const from = isOpen ? Math.min(known.value.from, first) : first;
   const to = isOpen ? Math.max(known.value.to, generation) : generation;
   const merged = { recipientKey, channelKey, platform, sender, from, to, createdAt: now };
   return { kind: "putFormer", row: merged, ...(known && { etag: known.etag }) };
 }
 
+/** Changes the recipient's state row, so that whoever has read it meanwhile has to read the partition again. */
+export function toStateChange({ state }: DeviceRows): DeviceChange {
+  return { kind: "putState", row: state?.value ?? {}, ...(state !== undefined && { etag: state.etag }) };
+}
+
+/** A push channel that is to be taken, and the registration that takes it. */
+export interface Claim {
+  readonly channelKey: ChannelKey;
+  readonly holder: ChannelHolder;
+  readonly platform: InstallationRow["platform"];
+  readonly sender: InstallationRow["sender"];
+}
+
 /**
  * Records in the partition of a channel's present holder that the channel is a former one, before somebody else takes it:
- * from then on nothing of the holder's goes there by a group push. Nothing to do where the holder has no row for it.
+ * from then on nothing of the holder's goes there by a group push. It is written even if the holder's row is missing (it
+ * may be on its way) or such a record exists: the change makes concurrent writers read the partition again.
  */
 async function announceTakeover(
   { store, now }: HoldingOptions,
-  channelKey: ChannelKey,
-  holder: ChannelHolder,
+  { channelKey, platform, sender }: Claim,
+  { holder, generation }: ChannelRow & { readonly holder: ChannelHolder },
   signal: AbortSignal,
 ): Promise<boolean> {
-  const rows = await store.listDeviceRows(holder.recipientKey, signal);
+  const { recipientKey } = holder;
+  const rows = await store.listDeviceRows(recipientKey, signal);
   const row = rows.installations.find(({ value }) => value?.channelKey === channelKey)?.value;
-  if (row === undefined || rows.former.some(({ value }) => isOpenRecord(value, row))) return true;
-  const change = toFormerChange(row, rows.former, now());
-  return (await store.changeDevices(holder.recipientKey, [change], signal)) !== undefined;
+  const ended = { platform, sender, ...row, recipientKey, channelKey, generation };
+  const changes = [toFormerChange(ended, rows.former, now(), row?.generation), toStateChange(rows)];
+  return (await store.changeDevices(recipientKey, changes, signal)) !== undefined;
 }
 
 function isOpenRecord(former: FormerChannel, { channelKey, generation }: InstallationRow): boolean {
@@ -85,21 +103,23 @@ function isOpenRecord(former: FormerChannel, { channelKey, generation }: Install
  */
 export async function takeChannel(
   options: HoldingOptions,
-  { channelKey, holder }: { readonly channelKey: ChannelKey; readonly holder: ChannelHolder },
+  claim: Claim,
   channel: Versioned<ChannelRow> | undefined,
   signal: AbortSignal,
 ): Promise<Versioned<ChannelRow> | undefined> {
   const { store, now } = options;
+  const { channelKey, holder } = claim;
   const present = channel?.value.holder;
-  if (present !== undefined && present.recipientKey !== holder.recipientKey) {
+  if (channel !== undefined && present !== undefined && present.recipientKey !== holder.recipientKey) {
     // A takeover that did not finish is finished first: a channel's row remembers one former holder. Where that is the
     // recipient who takes it back, their new row is already in place of the former one.
-    const previous = channel?.value.previous;
-    if (channel !== undefined && previous !== undefined && previous.recipientKey !== holder.recipientKey) {
+    const { previous } = channel.value;
+    if (previous !== undefined && previous.recipientKey !== holder.recipientKey) {
       await completeTakeover(options, channelKey, channel, signal);
       return undefined;
     }
-    if (!(await announceTakeover(options, channelKey, present, signal))) return undefined;
+    const ending = { ...channel.value, holder: present };
+    if (!(await announceTakeover(options, claim, ending, signal))) return undefined;
   }
   const value = toTakenChannel(channel?.value, holder, now());
   const etag = await store.writeChannel(channelKey, value, channel?.etag, signal);
@@ -155,4 +175,23 @@ export async function releaseChannel(
   const { generation, previous } = channel.value;
   const free = { generation, changedAt: now(), ...(previous && { previous }) };
   return (await store.writeChannel(channelKey, free, channel.etag, signal)) !== undefined;
+}
+
+/**
+ * Makes a channel name nobody if its holder has no row for it. The holder's partition changes first, so that a
+ * registration whose row is on its way has to begin again.
+ */
+export async function releaseUnused(
+  { store, now }: HoldingOptions,
+  channelKey: ChannelKey,
+  { value: { holder, generation, previous }, etag }: Versioned<ChannelRow>,
+  signal: AbortSignal,
+): Promise<"released" | "inUse" | "changed"> {
+  if (holder === undefined) return "released";
+  const rows = await store.listDeviceRows(holder.recipientKey, signal);
+  if (rows.installations.some(({ value }) => value?.channelKey === channelKey)) return "inUse";
+  if ((await store.changeDevices(holder.recipientKey, [toStateChange(rows)], signal)) === undefined)
+    return "changed";
+  const free = { generation, changedAt: now(), ...(previous && { previous }) };
+  return (await store.writeChannel(channelKey, free, etag, signal)) === undefined ? "changed" : "released";
 }

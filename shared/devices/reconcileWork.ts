@@ -2,15 +2,32 @@
 // sender's directory. No I/O.
 import * as z from "zod";
 import type { ChannelKey, RecipientKey } from "../crypto/keyring.ts";
+import { PLATFORMS } from "../domain/notification.ts";
+import { SENDER_NAMES } from "../push/sender.ts";
+
+const recipientKey = z.custom<RecipientKey>((value) => typeof value === "string");
+const channelKey = z.custom<ChannelKey>((value) => typeof value === "string");
+
+const DirectoryPut = z.object({
+  recipientKey,
+  channelKey,
+  generation: z.int().min(0),
+  platform: z.enum(PLATFORMS),
+  sender: z.enum(SENDER_NAMES),
+});
+/** A directory entry that a call may create. If the channel has a newer holder by then, the entry has to be removed. */
+export interface DirectoryPut extends Readonly<z.infer<typeof DirectoryPut>> {}
 
 export const ReconcileWork = z.object({
   kind: z.literal("reconcile"),
-  /** Partitions in which rows may still have to change: the registering user's, and a former owner's. */
-  recipientKeys: z.array(z.custom<RecipientKey>((value) => typeof value === "string")),
-  channelKeys: z.array(z.custom<ChannelKey>((value) => typeof value === "string")),
+  recipientKeys: z.array(recipientKey),
+  channelKeys: z.array(channelKey),
+  puts: z.array(DirectoryPut),
 });
 export interface ReconcileWork {
   readonly kind: "reconcile";
+  /** Partitions in which rows may still have to change: the registering user's, and a former owner's. */
   readonly recipientKeys: readonly RecipientKey[];
   readonly channelKeys: readonly ChannelKey[];
+  readonly puts: readonly DirectoryPut[];
 }

@@ -10,6 +10,7 @@ import type { PushChannel } from "../domain/notification.ts";
 import type { HeldTask } from "../outbox/tasks.ts";
 import type { Failure } from "../problem.ts";
 import type { Sender } from "../push/sender.ts";
+import type { Senders } from "../push/senders.ts";
 import {
   type ChannelHolder,
   type ChannelRow,
@@ -19,11 +20,19 @@ import {
   StoreUnavailableError,
   type Versioned,
 } from "../store/store.ts";
-import { isLive, toExpiresAt, toLiveRows } from "./devices.ts";
-import { isSameHolder, releaseChannel, takeChannel, toFormerChange, toTakenChannel } from "./holding.ts";
+import { isInForce, isLive, toExpiresAt, toLiveRows } from "./devices.ts";
+import {
+  isSameHolder,
+  releaseChannel,
+  takeChannel,
+  toFormerChange,
+  toStateChange,
+  toTakenChannel,
+} from "./holding.ts";
 import type { InstallationsOptions } from "./installations.ts";
 import { openChannel, sealChannel } from "./pushChannel.ts";
-import { putEntry, reconcile } from "./reconciling.ts";
+import { isPresent, putEntry, reconcile } from "./reconciling.ts";
+import type { ReconcileWork } from "./reconcileWork.ts";
 
 /** A registration that is admitted, and where its rows lie. */
 export interface Wanted {
@@ -121,7 +130,8 @@ function checkCount(
   { channelKey }: Wanted,
   { rows, own, isAdded }: Found,
 ): Failure | undefined {
-  if (rows.former.length >= MAX_FORMER && own?.value.channelKey !== channelKey)
+  const former = rows.former.filter(({ value }) => isInForce(value, options.senders, options.clock.now()));
+  if (former.length >= MAX_FORMER && own?.value.channelKey !== channelKey)
     return { reason: "hub_unavailable", retryAfterSeconds: RETRY_AFTER_SECONDS };
   if (!isAdded) return undefined;
   const others = toLiveRows(options, rows).filter(({ value }) => value.channelKey !== channelKey);
@@ -139,19 +149,22 @@ async function write(
   const isTakeover = former !== undefined && former.recipientKey !== holder.recipientKey;
   const moved = found.own !== undefined && found.own.value.channelKey !== channelKey;
   const others = [...(isTakeover ? [former.recipientKey] : []), ...toPreviousKeys(found)];
-  const work = {
+  const { generation } = toTakenChannel(found.channel?.value, holder, options.clock.now());
+  const { recipientKey } = holder;
+  const work: ReconcileWork = {
     kind: "reconcile",
-    recipientKeys: [...new Set([holder.recipientKey, ...others])],
+    recipientKeys: [...new Set([recipientKey, ...others])],
     channelKeys: [channelKey, ...(moved ? [found.own.value.channelKey] : [])],
-  } as const;
+    puts: [{ recipientKey, channelKey, generation, platform: wanted.platform, sender: wanted.sender.name }],
+  };
   const task = await options.tasks.begin(work, context.signal);
-  const rows = await writeRows(options, wanted, found, context.signal);
+  const rows = await writeRows(options, wanted, { ...found, generation }, context.signal);
   if (rows === undefined) {
     // Somebody else was faster. The next try overwrites what was written, or redelivery removes it.
     await task.leave(context);
     return undefined;
   }
-  const written: Written = { ...found, ...rows, before: found.channel?.value, task, others, moved };
+  const written: Written = { ...found, ...rows, before: found.channel?.value, work, task, others, moved };
   return finish(options, wanted, written, context);
 }
 
@@ -160,22 +173,23 @@ async function write(
  * (a new device on a channel that nobody holds), both at once.
  */
 async function writeRows(
-  { store, clock }: InstallationsOptions,
+  { store, clock, senders }: InstallationsOptions,
   wanted: Wanted,
-  found: Found,
+  found: Found & { readonly generation: number },
   signal: AbortSignal,
-): Promise<Pick<Written, "row" | "channel"> | undefined> {
-  const { holder, channelKey } = wanted;
+): Promise<Pick<Written, "row" | "stateEtag" | "channel"> | undefined> {
+  const { holder, channelKey, platform } = wanted;
   const holding = { store, now: clock.now };
-  const { generation } = toTakenChannel(found.channel?.value, holder, clock.now());
-  const value = toRow(clock.now(), wanted, found, generation);
-  const changes = toChanges(clock.now(), wanted, found, value);
+  const value = toRow(clock.now(), wanted, found, found.generation);
+  const changes = toChanges({ now: clock.now(), senders }, wanted, found, value);
+  const claim = { holder, channelKey, platform, sender: wanted.sender.name };
   const put = () => store.changeDevices(holder.recipientKey, changes, signal);
-  const take = () => takeChannel(holding, { channelKey, holder }, found.channel, signal);
+  const take = () => takeChannel(holding, claim, found.channel, signal);
   const isPlain = found.channel?.value.holder === undefined && found.ownEtag === undefined;
   const [etags, channel] = isPlain ? await both(put(), take()) : await inTurn(put, take);
   if (etags === undefined || channel === undefined) return undefined;
-  return { row: { etag: etags[0] ?? "", value }, channel };
+  const [rowEtag = "", stateEtag = ""] = etags;
+  return { row: { etag: rowEtag, value }, stateEtag, channel };
 }
 
 async function inTurn<A, B>(
@@ -209,36 +223,44 @@ function toRow(now: Date, wanted: Wanted, { own }: Found, generation: number): I
   };
 }
 
-/** The own row, in place of whatever the same user had for this channel, and the record of a channel that is left. */
+/**
+ * The own row, in place of whatever the same user had for this channel, and the record of a channel that is left. The
+ * state row changes each time: whoever adds an installation at the same time reads the partition again and counts anew.
+ */
 function toChanges(
-  now: Date,
+  { now, senders }: { readonly now: Date; readonly senders: Senders },
   { holder, channelKey }: Wanted,
-  { rows, own, ownEtag, isAdded }: Found,
+  { rows, own, ownEtag }: Found,
   row: InstallationRow,
 ): readonly DeviceChange[] {
   const twins = rows.installations.filter(
     ({ installationId, value }) =>
       installationId !== holder.installationId && value?.channelKey === channelKey,
   );
-  const isMoved = own !== undefined && own.value.channelKey !== channelKey;
+  const moved = own !== undefined && own.value.channelKey !== channelKey ? own.value : undefined;
+  const over = rows.former.filter(
+    ({ value }) => !isInForce(value, senders, now) && value.removedAt !== undefined,
+  );
   return [
     { kind: "putInstallation", row, ...(ownEtag !== undefined && { etag: ownEtag }) },
+    toStateChange(rows),
     ...twins.map(
       ({ installationId, etag }) => ({ kind: "deleteInstallation", installationId, etag }) as const,
     ),
-    ...(isAdded ? [toAddition(rows)] : []),
-    ...(isMoved ? [toFormerChange(own.value, rows.former, now)] : []),
+    ...over
+      .filter(({ value }) => value.channelKey !== moved?.channelKey)
+      .slice(0, MAX_FORMER)
+      .map(({ value, etag }) => ({ kind: "deleteFormer", channelKey: value.channelKey, etag }) as const),
+    ...(moved === undefined ? [] : [toFormerChange(moved, rows.former, now)]),
   ];
-}
-
-/** Whoever adds an installation at the same time meets this change, and counts anew. */
-function toAddition({ state }: DeviceRows): DeviceChange {
-  return { kind: "putState", row: state?.value ?? {}, ...(state !== undefined && { etag: state.etag }) };
 }
 
 interface Written extends Found {
   readonly row: Versioned<InstallationRow>;
+  /** Of the recipient's state row: an announced takeover changes it. */
+  readonly stateEtag: string;
   readonly task: HeldTask;
+  readonly work: ReconcileWork;
   /** Other partitions in which rows have to change. */
   readonly others: readonly ChannelHolder["recipientKey"][];
   readonly moved: boolean;
@@ -254,29 +276,61 @@ async function finish(
   written: Written,
   context: CallContext,
 ): Promise<Result<Registered, Failure> | undefined> {
-  const { row, task } = written;
+  const { row, task, others, moved, rows } = written;
   // A process that was suspended has lost its lease: redelivery may have given the channel back.
   if (!task.isLeased()) throw new StoreUnavailableError("the lease is over");
   const outcome = await putEntry(options, row.value, context);
   if (outcome.kind === "refused") return refuse(options, wanted, written, context);
-  const isAccepted = outcome.kind === "accepted";
-  if (isAccepted && row.value.reconciledAt === undefined && !(await markReconciled(options, row, context))) {
-    await task.leave(context);
-    return undefined;
+  const isNew = written.ownEtag === undefined;
+  if (outcome.kind === "accepted") {
+    const isPlain = others.length === 0 && !moved && rows.former.length === 0;
+    const confirmed = await confirm(options, written, isPlain, context);
+    if (confirmed === "changed") return undefined;
+    // Somebody newer has the channel by now. This registration took effect before theirs.
+    if (confirmed === "taken") return ok(toRegistered(options, row.value, { isNew, isPending: false }));
+    if (isPlain) return ok(toRegistered(options, row.value, { isNew, isPending: false }));
   }
+  const isAccepted = outcome.kind === "accepted";
   const rest = await finishOthers(options, wanted, { ...written, isAccepted }, context);
   const isDone = isAccepted && rest === "done";
   if (isDone) await task.done(context);
   else await task.leave(context);
-  const isNew = written.ownEtag === undefined;
   return ok(toRegistered(options, row.value, { isNew, isPending: !isDone }));
+}
+
+/**
+ * Makes sure that the recipient still held the channel after the directory had heard of it, and records that the directory
+ * has. A takeover announces itself in the recipient's partition first, so a partition that has not changed is proof
+ * enough. `isLast`: nothing else is left to do, so the task ends at the same time.
+ */
+async function confirm(
+  options: InstallationsOptions,
+  { row, stateEtag, rows, task, work }: Written,
+  isLast: boolean,
+  context: CallContext,
+): Promise<"confirmed" | "taken" | "changed"> {
+  const { store, clock, tasks } = options;
+  const { recipientKey } = row.value;
+  const known = { ...row.value, reconciledAt: row.value.reconciledAt ?? clock.now() };
+  const mark: DeviceChange = { kind: "putInstallation", row: known, etag: row.etag };
+  const state: DeviceChange = { kind: "putState", row: rows.state?.value ?? {}, etag: stateEtag };
+  const write = () => store.changeDevices(recipientKey, [mark, state], context.signal);
+  const written = isLast ? (await both(write(), task.done(context)))[0] : await write();
+  if (written !== undefined) return "confirmed";
+  const isHeld = await isPresent(options, row.value, context.signal);
+  // Perhaps only another installation of the recipient was added.
+  if (isHeld && (await store.changeDevices(recipientKey, [mark], context.signal)) !== undefined)
+    return "confirmed";
+  if (isLast) await tasks.add(work, context.signal);
+  else await task.leave(context);
+  return isHeld ? "changed" : "taken";
 }
 
 /** Former owners lose their rows now; what the directory has to forget follows when it can be reached. */
 async function finishOthers(
   options: InstallationsOptions,
   { holder, channelKey }: Wanted,
-  { own, others, moved, rows, isAccepted }: Written & { readonly isAccepted: boolean },
+  { own, others, moved, isAccepted }: Written & { readonly isAccepted: boolean },
   context: CallContext,
 ): Promise<"done" | "later"> {
   const { store, clock } = options;
@@ -285,13 +339,12 @@ async function finishOthers(
     !moved ||
     own === undefined ||
     (await releaseChannel(holding, own.value.channelKey, holder, context.signal));
-  if (others.length === 0 && !moved && rows.former.length === 0) return "done";
   const channelKeys = others.length > 0 ? [channelKey] : [];
   const recipientKeys = isAccepted ? others : [];
-  const results = [await reconcile(options, { recipientKeys, channelKeys }, context)];
+  const results = [await reconcile(options, { recipientKeys, channelKeys, puts: [] }, context)];
   if (isAccepted)
     results.push(
-      await reconcile(options, { recipientKeys: [holder.recipientKey], channelKeys: [] }, context),
+      await reconcile(options, { recipientKeys: [holder.recipientKey], channelKeys: [], puts: [] }, context),
     );
   return isReleased && !results.includes("later") ? "done" : "later";
 }
@@ -314,11 +367,10 @@ async function refuse(
       : { kind: "putInstallation", row: own.value, etag: row.etag },
     ...twins.map((twin) => ({ kind: "putInstallation", row: twin }) as const),
   ];
-  const restored = before ?? { generation: channel.value.generation, changedAt: clock.now() };
-  const [undone, given] = await both(
-    store.changeDevices(holder.recipientKey, changes, signal),
-    store.writeChannel(channelKey, restored, channel.etag, signal),
-  );
+  // The channel first, as changed after the row that is undone: should that fail, redelivery does not take it again.
+  const restored = { ...(before ?? { generation: channel.value.generation }), changedAt: clock.now() };
+  const given = await store.writeChannel(channelKey, restored, channel.etag, signal);
+  const undone = await store.changeDevices(holder.recipientKey, changes, signal);
   // Records of former channels that were made for this are void now.
   const recipientKeys = [
     holder.recipientKey,
@@ -326,20 +378,10 @@ async function refuse(
   ];
   const rest = await reconcile(
     options,
-    { recipientKeys: [...new Set(recipientKeys)], channelKeys: [] },
+    { recipientKeys: [...new Set(recipientKeys)], channelKeys: [], puts: [] },
     context,
   );
   if (undone !== undefined && given !== undefined && rest === "done") await task.done(context);
   else await task.leave(context);
   return err({ reason: "push_channel_refused" });
-}
-
-async function markReconciled(
-  { store, clock }: InstallationsOptions,
-  { etag, value }: Versioned<InstallationRow>,
-  { signal }: CallContext,
-): Promise<boolean> {
-  const row = { ...value, reconciledAt: clock.now() };
-  const change: DeviceChange = { kind: "putInstallation", row, etag };
-  return (await store.changeDevices(value.recipientKey, [change], signal)) !== undefined;
 }

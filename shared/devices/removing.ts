@@ -39,7 +39,7 @@ async function tryRemove(
     return isDeleted ? "removed" : undefined;
   }
   const { value } = found;
-  const work = { recipientKeys: [recipientKey], channelKeys: [value.channelKey] };
+  const work = { recipientKeys: [recipientKey], channelKeys: [value.channelKey], puts: [] };
   const task = await tasks.begin({ kind: "reconcile", ...work }, signal);
   const changes = [deletion, toFormerChange(value, rows.former, clock.now())];
   if ((await store.changeDevices(recipientKey, changes, signal)) === undefined) {

@@ -9,14 +9,13 @@ import { DAY_MS } from "../domain/id.ts";
 import type { ChannelRow, SweptDevice, SweptTable, Versioned } from "../store/store.ts";
 import { isInForce, isLive } from "./devices.ts";
 import type { InstallationsOptions } from "./installations.ts";
+import { RELEASED_CHANNEL_KEPT_MS } from "./reconciling.ts";
 import { removeInstallation } from "./removing.ts";
 
 const PAGE_ROWS = 1000;
 /** Rows of each table that one hourly pass looks at: half a million a day. */
 const MAX_PAGES = 20;
 const MAX_PARALLEL = 8;
-/** A released channel keeps its generation for so long: no late request of its last holder meets a new one. */
-const FREE_CHANNEL_KEPT_MS = DAY_MS;
 
 /** One pass over a part of both tables. A failure of one row is that row's alone. */
 export async function sweep(options: InstallationsOptions, context: CallContext): Promise<void> {
@@ -92,7 +91,7 @@ async function sweepChannel(
 ): Promise<boolean> {
   const ageMs = clock.now().getTime() - value.changedAt.getTime();
   if (value.holder === undefined)
-    return ageMs > FREE_CHANNEL_KEPT_MS && (await store.deleteChannel(channelKey, etag, signal));
+    return ageMs > RELEASED_CHANNEL_KEPT_MS && (await store.deleteChannel(channelKey, etag, signal));
   if (ageMs <= limits.installationTtlDays * DAY_MS) return false;
   const row = (await store.readInstallation(value.holder, signal))?.value;
   return row?.channelKey !== channelKey && (await store.deleteChannel(channelKey, etag, signal));
