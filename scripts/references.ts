@@ -15,6 +15,8 @@ const BASES = ["", "shared", "functions", "local", "test"];
 const FILE = /(?<![\w@./:*$}{~-])(?:\.{1,2}\/)*[\w.-]+(?:\/[\w.-]+)*\.(?:ts|md|bicep|bicepparam)(?![\w*-])/g;
 const FOLDER =
   /(?<![\w@./:*$}{~-])(?:bench|clients|docs|functions|infra|local|packages|scripts|shared|test)(?:\/[\w.-]+)*\/(?![\w.*$<{…-])/g;
+/** `docs/notification-hubs-protocol.md §8.3, §9`: sections are numbered headings. */
+const SECTIONS = /(docs\/[\w-]+\.md)`?((?:,? §[\d.]*\d)+)/g;
 const LINK = /\]\((?!\w+:)([^)#\s]+)/g;
 
 const OUTSIDE: readonly RegExp[] = [
@@ -58,8 +60,19 @@ function checkProse(file: string, text: string, files: Files): readonly Finding[
     const outside = OUTSIDE.flatMap((pattern) => pattern.exec(prose)?.[0] ?? []).map(
       (words) => `"${words}" is not part of this repository`,
     );
-    return [...missing, ...outside].map((what) => `${file}:${index + 1}: ${what}`);
+    const sections = [...prose.matchAll(SECTIONS)].flatMap(([, path = "", numbers = ""]) =>
+      [...numbers.matchAll(/[\d.]+/g)]
+        .filter(([number]) => !hasSection(files.get(path) ?? "", number))
+        .map(([number]) => `${path} has no section ${number}`),
+    );
+    return [...missing, ...sections, ...outside].map((what) => `${file}:${index + 1}: ${what}`);
   });
+}
+
+function hasSection(text: string, number: string): boolean {
+  return text
+    .split("\n")
+    .some((line) => /^#+ /.test(line) && line.split(" ")[1]?.replace(/\.$/, "") === number);
 }
 
 /** The part of a line that is a comment. Strings that hold `//` are rare, and a URL's is not preceded by a space. */

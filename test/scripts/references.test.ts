@@ -5,6 +5,7 @@ import { findBadReferences } from "../../scripts/references.ts";
 const sound = {
   "docs/promises.md": "## P1: One\n\nTests: `test/one.test.ts`.\n\n## P2: Two\n\nTests: `test/one.test.ts`.",
   "docs/security-requirements.md": "| 1 | a |\n| 2 | b |",
+  "docs/b.md": "## 2. Two\n\n### 2.1 One",
   "shared/push/hub.ts": "",
   "test/one.test.ts": 'test("P1, R2: a", () => {}); test("P2: b", () => {});',
 };
@@ -25,10 +26,11 @@ test.each<[file: string, text: string, finding: string]>([
   ["README.md", "See `docs/none.md`.", "README.md:1: docs/none.md does not exist"],
   ["README.md", "a\n\nSee [this](docs/none.png).", "README.md:3: docs/none.png does not exist"],
   ["README.md", "The folder `shared/none/` here.", "README.md:1: shared/none/ does not exist"],
-  ["shared/a.ts", `const a = 1; ${"//"} see none.md`, "shared/a.ts:1: none.md does not exist"],
+  ["shared/a.ts", "const a = 1; \u002f/ see none.md", "shared/a.ts:1: none.md does not exist"],
   ["shared/a.ts", "/** See store/none.ts. */", "shared/a.ts:1: store/none.ts does not exist"],
   ["infra/a.yml", "a: b # see docs/none.md", "infra/a.yml:1: docs/none.md does not exist"],
   ["docs/a.md", "`../../outside/a.ts`", "docs/a.md:1: ../../outside/a.ts does not exist"],
+  ["shared/a.ts", "// docs/b.md §2.1, §3", "shared/a.ts:1: docs/b.md has no section 3"],
   ["docs/a.md", "Kept by P3.", "docs/a.md:1: P3 is not a promise or a requirement"],
   ["shared/a.ts", 'test("R3: a")', "shared/a.ts:1: R3 is not a promise or a requirement"],
   [
