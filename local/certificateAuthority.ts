@@ -11,6 +11,7 @@ import {
   KeyUsageFlags,
   KeyUsagesExtension,
   PemConverter,
+  Pkcs10CertificateRequest,
   type PublicKey,
   SubjectAlternativeNameExtension,
   X509Certificate,
@@ -37,6 +38,8 @@ interface IssueOptions {
 export interface CertificateAuthority extends Identity {
   readonly issue: (options: IssueOptions) => Promise<Identity>;
   readonly issueAuthority: (commonName: string) => Promise<CertificateAuthority>;
+  /** Signs a request (PKCS #10, PEM) for the name and with the extensions that it asks for. PEM. */
+  readonly signRequest: (request: string) => Promise<string>;
   /** A second certificate for an authority's name and key. PEM. */
   readonly crossSign: (authority: Identity) => Promise<string>;
 }
@@ -69,6 +72,10 @@ function toAuthority(signer: Signer): CertificateAuthority {
     },
     issueAuthority: async (name) =>
       toAuthority(await sign({ commonName: name, extensions: toAuthorityExtensions() }, signer)),
+    signRequest: (request) => {
+      const { subjectName, publicKey, extensions } = new Pkcs10CertificateRequest(request);
+      return toCertificate({ subject: subjectName.toJSON(), publicKey, extensions }, toIssuer(signer));
+    },
     crossSign: async (authority) => {
       const { subjectName, publicKey } = new X509Certificate(authority.certificate);
       const subject = subjectName.toJSON();
