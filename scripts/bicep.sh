@@ -3,7 +3,7 @@
 set -euo pipefail
 
 project=$(cd "$(dirname "$0")" && pwd)/bicep/bicep.csproj
-cache=${BICEP_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/azure-secure-push-bicep}
+cache=${BICEP_CACHE:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/azure-secure-push-bicep}
 
 case "$(uname -s)-$(uname -m)" in
   Linux-x86_64) runtime=linux-x64 ;;
