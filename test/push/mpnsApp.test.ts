@@ -1,0 +1,169 @@
+// MPNS in the app, from the settings to the phone: in process, and through the bundle that is deployed.
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { createCertificateAuthority } from "../../local/certificateAuthority.ts";
+import { createMpnsEndpoint, type MpnsEndpoint } from "../../local/mpnsEndpoint.ts";
+import { type Api, createApi } from "../helpers/api.ts";
+import { issueClient, SERVICE_NAME, toPem } from "../helpers/mpns.ts";
+
+let endpoint: MpnsEndpoint;
+let endpointAheadMs = 0;
+const serviceNames = [SERVICE_NAME];
+beforeAll(async () => {
+  endpoint = await createMpnsEndpoint({ serviceNames, now: () => new Date(Date.now() + endpointAheadMs) });
+});
+afterAll(() => endpoint.close());
+
+describe("in the app", () => {
+  const linesOf = async (settings: Readonly<Record<string, string>>) => {
+    const api = await createApi("in process", { settings });
+    const atStart = api.lines.length;
+    const failed = await api.runTimer("dropExpired").then(
+      () => false,
+      () => true,
+    );
+    await api.close();
+    const toEvents = (part: readonly string[]) =>
+      part
+        .map((line) => JSON.parse(line) as { readonly event: string })
+        .filter(({ event }) => /^(certificate|sender)_/.test(event));
+    return {
+      failed,
+      atStart: toEvents(api.lines.slice(0, atStart)),
+      all: toEvents(api.lines),
+      text: api.lines.join("\n"),
+    };
+  };
+  const settings = () => ({
+    MPNS_CERTIFICATE: toPem(endpoint.client, endpoint.authority),
+    MPNS_SERVICE_NAME: SERVICE_NAME,
+  });
+
+  test("the certificate is checked at start, and not again by the timer on the same day", async () => {
+    const { atStart, all, text } = await linesOf(settings());
+    expect(atStart).toMatchObject([{ event: "certificate_checked", setting: "MPNS_CERTIFICATE" }]);
+    expect(all).toHaveLength(1);
+    for (const line of toPem(endpoint.client)
+      .split("\n")
+      .filter((part) => part !== ""))
+      expect(text).not.toContain(line);
+  });
+
+  test("nothing is said where there is none", async () => {
+    expect((await linesOf({})).all).toEqual([]);
+    expect((await linesOf({ MPNS_CERTIFICATE: " " })).all).toEqual([]);
+  });
+
+  test.each(["not a certificate", "@Microsoft.KeyVault(SecretUri=https://kv/s)"])(
+    "R129: the app starts with %s in its place, and says so",
+    async (text) => {
+      const { failed, all, text: written } = await linesOf({ ...settings(), MPNS_CERTIFICATE: text });
+      expect(failed).toBe(false);
+      expect(all).toMatchObject([
+        { level: "error", event: "certificate_refused", setting: "MPNS_CERTIFICATE", rule: "readable" },
+        { level: "error", event: "sender_stopped", sender: "mpns", setting: "MPNS_CERTIFICATE" },
+      ]);
+      expect(written).not.toContain(text);
+    },
+  );
+});
+
+describe("a Windows Phone", () => {
+  const register = (api: Api, pushChannel: string, user = "alice") =>
+    api.as(user, "PUT", "/api/installations/phone", { platform: "mpns", pushChannel });
+  const send = (api: Api, user = "alice") => api.send({ to: [user], payload: { text: "hello" } });
+  const isReceived = (id: unknown) => endpoint.received.some(({ body }) => body === id);
+
+  test("is registered, pushed to, and removed once its app has closed the channel (R116)", async () => {
+    const api = await createApi("in process", { settings: endpoint.settings });
+    try {
+      const channel = endpoint.openChannel();
+      expect(await register(api, channel)).toMatchObject({ status: 201 });
+      const first = (await send(api)).json();
+      expect(first).toMatchObject({ push: "accepted" });
+      expect(endpoint.received.at(-1)).toMatchObject({ channelUri: channel, body: first["id"] });
+
+      endpoint.closeChannel(channel);
+      expect((await send(api)).json()).toMatchObject({ push: "noDevices" });
+      const before = endpoint.received.length;
+      expect((await send(api)).json()).toMatchObject({ push: "noDevices" });
+      expect(endpoint.received).toHaveLength(before);
+    } finally {
+      await api.close();
+    }
+  });
+
+  test("R130: an address that MPNS_HOSTS does not allow is refused, and nothing is said of it", async () => {
+    const api = await createApi("in process", { settings: endpoint.settings });
+    try {
+      const answer = await register(api, "https://evil.example/channel");
+      expect(answer).toMatchObject({ status: 400 });
+      expect(answer.text).not.toContain("evil.example");
+    } finally {
+      await api.close();
+    }
+  });
+
+  test("R126: with a broken certificate it is not registered, the hub goes on, and what waits is pushed once the certificate is right", async () => {
+    const api = await createApi("in process", { settings: endpoint.settings });
+    const wrong = await issueClient(endpoint.authority, { usages: ["server"] });
+    const stopped = await createApi("in process", {
+      beside: api,
+      settings: { ...endpoint.settings, MPNS_CERTIFICATE: toPem(wrong) },
+    });
+    try {
+      expect(await register(api, endpoint.openChannel())).toMatchObject({ status: 201 });
+      const refused = await register(stopped, endpoint.openChannel(), "bob");
+      expect(refused).toMatchObject({ status: 422 });
+      expect(refused.json()).toMatchObject({ reason: "platform_not_served" });
+
+      const apple = { platform: "apns", pushChannel: "0f".repeat(32) };
+      await stopped.as("carol", "PUT", "/api/installations/phone", apple);
+      expect((await send(stopped, "carol")).json()).toMatchObject({ push: "accepted" });
+
+      const sent = await send(stopped);
+      expect(sent).toMatchObject({ status: 202 });
+      expect(sent.json()).toMatchObject({ push: "pending" });
+      const { id } = sent.json();
+      api.advance(600);
+      await stopped.runTimer("redeliverPushes");
+      expect(isReceived(id)).toBe(false);
+
+      api.advance(600);
+      await api.runTimer("redeliverPushes");
+      expect(isReceived(id)).toBe(true);
+    } finally {
+      await stopped.close();
+      await api.close();
+    }
+  });
+
+  test("through the bundle: pushed to with the right certificate, and not when the endpoint refuses the handshake", async () => {
+    const api = await createApi("through the local host", { settings: endpoint.settings });
+    const stranger = await createCertificateAuthority("stranger");
+    const trusted = [endpoint.authority.certificate];
+    const refusals: readonly (readonly [string, () => void])[] = [
+      ["SELF_SIGNED_CERT_IN_CHAIN", () => endpoint.trustClients([stranger.certificate])],
+      ["EXPIRED", () => void (endpointAheadMs = 400 * 86_400_000)],
+      ["COMMON_NAME", () => void serviceNames.splice(0, 1, "other.example.com")],
+    ];
+    try {
+      expect(await register(api, endpoint.openChannel())).toMatchObject({ status: 201 });
+      expect((await send(api)).json()).toMatchObject({ push: "accepted" });
+      for (const [reason, breakIt] of refusals) {
+        endpoint.trustClients(trusted); // closes the connections
+        breakIt();
+        const before = endpoint.refusedHandshakes.length;
+        const sent = (await send(api)).json();
+        expect(sent, reason).toMatchObject({ push: "pending" });
+        expect(endpoint.refusedHandshakes.slice(before)).toContain(reason);
+        expect(isReceived(sent["id"])).toBe(false);
+        endpointAheadMs = 0;
+        serviceNames.splice(0, 1, SERVICE_NAME);
+      }
+      endpoint.trustClients(trusted);
+      expect((await send(api)).json()).toMatchObject({ push: "accepted" });
+    } finally {
+      await api.close();
+    }
+  });
+});
