@@ -22,6 +22,8 @@ export interface MessageKeys {
 export interface Ephemeral {
   /** Holds a key pair on P-256. */
   readonly ecdh: ECDH;
+  /** Of `ecdh`, uncompressed. */
+  readonly publicKey: Uint8Array;
   /** 16 bytes. */
   readonly salt: Uint8Array;
 }
@@ -50,23 +52,23 @@ export function encryptPush(
   { p256dh, authSecret }: MessageKeys,
   plaintext: Uint8Array,
   paddedBytes: number,
-  { ecdh, salt }: Ephemeral = createEphemeral(),
+  { ecdh, publicKey, salt }: Ephemeral = createEphemeral(),
 ): Buffer {
   const userAgentKey = Buffer.from(p256dh, "base64url");
-  const serverKey = ecdh.getPublicKey();
   // RFC 8291 §3.4. Keys are KeyObjects: Node takes several times as long with bytes (bench/webPush.ts).
   const sharedSecret = createSecretKey(ecdh.computeSecret(userAgentKey));
-  const keyInfo = Buffer.concat([KEY_INFO_PREFIX, userAgentKey, serverKey]);
+  const keyInfo = Buffer.concat([KEY_INFO_PREFIX, userAgentKey, publicKey]);
   const inputKey = createSecretKey(
     deriveBytes(sharedSecret, Buffer.from(authSecret, "base64url"), keyInfo, 32),
   );
-  return encryptRecord({ inputKey, salt, keyId: serverKey, plaintext, paddedBytes, recordSize: RECORD_SIZE });
+  return encryptRecord({ inputKey, salt, keyId: publicKey, plaintext, paddedBytes, recordSize: RECORD_SIZE });
 }
 
+/** One object for all messages, which are made one at a time: each replaces its key pair, and making one costs time. */
+const sharedEcdh = createECDH("prime256v1");
+
 function createEphemeral(): Ephemeral {
-  const ecdh = createECDH("prime256v1");
-  ecdh.generateKeys();
-  return { ecdh, salt: randomBytes(SALT_BYTES) };
+  return { ecdh: sharedEcdh, publicKey: sharedEcdh.generateKeys(), salt: randomBytes(SALT_BYTES) };
 }
 
 export interface RecordOptions {
@@ -91,11 +93,17 @@ export function encryptRecord(options: RecordOptions): Buffer {
   padded.set(plaintext);
   padded[plaintext.length] = LAST_RECORD;
   const cipher = createCipheriv("aes-128-gcm", contentKey, nonce);
-  const header = Buffer.alloc(HEADER_BYTES);
-  header.set(salt);
-  header.writeUInt32BE(recordSize, SALT_BYTES);
-  header.writeUInt8(keyId.length, SALT_BYTES + 4);
-  return Buffer.concat([header, keyId, cipher.update(padded), cipher.final(), cipher.getAuthTag()]);
+  const sealed = cipher.update(padded);
+  cipher.final(); // nothing is left: GCM is a stream
+
+  const message = Buffer.alloc(HEADER_BYTES + keyId.length + sealed.length + TAG_BYTES);
+  message.set(salt);
+  message.writeUInt32BE(recordSize, SALT_BYTES);
+  message.writeUInt8(keyId.length, SALT_BYTES + 4);
+  message.set(keyId, HEADER_BYTES);
+  message.set(sealed, HEADER_BYTES + keyId.length);
+  message.set(cipher.getAuthTag(), message.length - TAG_BYTES);
+  return message;
 }
 
 /** HKDF with SHA-256 (RFC 5869). */

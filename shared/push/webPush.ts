@@ -1,13 +1,12 @@
-// Web Push, directly: RFC 8030 (the request), RFC 8291 (the body, crypto/aes128gcm.ts) and RFC 8292 (who we are,
-// crypto/vapid.ts). One push is one POST to the subscription's endpoint.
+// The sender for browsers: Web Push, directly. One push is one POST to the subscription's endpoint (webPushRequest.ts);
+// webPushOutcome.ts says what an answer means, and pinnedTransport.ts where requests may go.
 import type { CallContext } from "../base/context.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
 import { MAX_TTL_SECONDS } from "../config/config.ts";
 import type { WebPushConfig } from "../config/webPush.ts";
-import { encryptPush } from "../crypto/aes128gcm.ts";
 import { createVapidTokens, type ToAuthorization, type VapidKey } from "../crypto/vapid.ts";
-import type { PushChannel, Subscription } from "../domain/notification.ts";
+import type { PushChannel } from "../domain/notification.ts";
 import { createPinnedTransport, type PinnedTransport, type Resolve } from "./pinnedTransport.ts";
 import {
   type Admission,
@@ -19,6 +18,7 @@ import {
   type Sender,
 } from "./sender.ts";
 import { toDescription, toWebPushOutcome, VAPID_KEY_MISMATCH } from "./webPushOutcome.ts";
+import { buildWebPushRequest } from "./webPushRequest.ts";
 
 export interface WebPushSenderOptions {
   readonly config: WebPushConfig;
@@ -37,11 +37,6 @@ export interface WebPushSender extends Sender {
   readonly close: () => Promise<void>;
 }
 
-/**
- * What the plaintext is padded to, so that the length of a body says nothing. Bodies have 231 bytes: Firefox for Android
- * refuses more than 2,847.
- */
-const PADDED_BYTES = 128;
 const PLATFORMS = ["browser"] as const;
 
 /** What all steps of a sender that serves need. */
@@ -129,27 +124,23 @@ async function push(
   message: PushMessage,
   context: CallContext,
 ): Promise<PushOutcome> {
-  const { keys, transport, clock } = deps;
+  const { keys, toAuthorization, transport, clock } = deps;
   if (typeof channel === "string") return { kind: "damaged", cause: "no_subscription" };
   const key = keys.find(({ thumbprint }) => thumbprint === subscribedUnder);
   if (key === undefined) return { kind: "damaged", cause: VAPID_KEY_MISMATCH };
   const secondsLeft = Math.floor((message.expiresAt.getTime() - clock.latest().getTime()) / 1000);
   // Not an answer of the push service: the caller finds the notification expired.
   if (secondsLeft < 1) return { kind: "transient", cause: CUT_OFF };
-  const body = toBody(channel, message);
-  if (body === undefined) return { kind: "damaged", cause: "bad_subscription_keys" };
-  const url = URL.parse(channel.endpoint);
-  if (url === null) return { kind: "damaged", cause: "no_subscription" };
-
-  const answer = await transport.post({
-    url: channel.endpoint,
-    headers: {
-      ...toHeaders(url, message, Math.min(secondsLeft, MAX_TTL_SECONDS)),
-      Authorization: await deps.toAuthorization(url.origin, key),
-    },
-    body,
-    signal: context.signal,
+  const ttlSeconds = Math.min(secondsLeft, MAX_TTL_SECONDS);
+  const request = await buildWebPushRequest({
+    subscription: channel,
+    message,
+    ttlSeconds,
+    key,
+    toAuthorization,
   });
+  if (request === undefined) return { kind: "damaged", cause: "bad_subscription" };
+  const answer = await transport.post({ ...request, signal: context.signal });
   if (!answer.ok) {
     const { kind, cause } = answer.error;
     return kind === "refused" ? { kind: "damaged", cause } : { kind: "transient", cause };
@@ -158,38 +149,7 @@ async function push(
   if (outcome.kind !== "accepted") {
     const { status } = answer.value;
     const description = toDescription(answer.value);
-    context.log.warn("push_service_answer", { destination: url.origin, status, description });
+    context.log.warn("push_service_answer", { destination: toDestination(channel), status, description });
   }
   return outcome;
-}
-
-/** Nothing where the subscription's keys cannot be used. */
-function toBody({ p256dh, authSecret }: Subscription, { notificationId }: PushMessage): Buffer | undefined {
-  const plaintext = Buffer.from(JSON.stringify({ secureId: notificationId }));
-  try {
-    return encryptPush({ p256dh, authSecret }, plaintext, PADDED_BYTES);
-  } catch {
-    return undefined;
-  }
-}
-
-/** RFC 8030 §5.2 to §5.4, RFC 8291 §4. */
-function toHeaders(
-  { hostname }: URL,
-  { urgency, wireTopic }: PushMessage,
-  ttlSeconds: number,
-): Readonly<Record<string, string>> {
-  return {
-    TTL: String(ttlSeconds),
-    Urgency: urgency,
-    ...(wireTopic === undefined ? {} : { Topic: wireTopic }),
-    "Content-Encoding": "aes128gcm",
-    "Content-Type": "application/octet-stream",
-    // WNS refuses a TTL that its cache policy contradicts; a TTL of ours is never 0, so it may keep the push.
-    ...(isWns(hostname) ? { "X-WNS-Cache-Policy": "cache" } : {}),
-  };
-}
-
-function isWns(hostname: string): boolean {
-  return hostname.endsWith(".notify.windows.com") || hostname.endsWith(".wns.windows.com");
 }

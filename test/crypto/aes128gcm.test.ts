@@ -69,7 +69,8 @@ describe("RFC 8188", () => {
 describe("RFC 8291", () => {
   test("appendix A is made byte for byte when its keys and salt are given (R121)", () => {
     const plaintext = Buffer.from(rfc8291.plaintext);
-    const ephemeral: Ephemeral = { ecdh: toEcdh(rfc8291.serverPrivateKey), salt: bytes(rfc8291.salt) };
+    const ecdh = toEcdh(rfc8291.serverPrivateKey);
+    const ephemeral: Ephemeral = { ecdh, publicKey: ecdh.getPublicKey(), salt: bytes(rfc8291.salt) };
     const body = encryptPush(keys, plaintext, plaintext.length, ephemeral);
     expect(body.toString("base64url")).toBe(rfc8291.body);
     expect(decryptPush(bytes(rfc8291.body), receiver).toString()).toBe(rfc8291.plaintext);

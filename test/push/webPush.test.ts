@@ -459,7 +459,7 @@ test("subscriptions whose keys cannot be used fail alone (R73)", async () => {
   const channel = { endpoint, p256dh: Buffer.alloc(65, 4).toString("base64url"), authSecret: "x" };
   expect(await sender.push({ ...device, channel }, message, context)).toEqual({
     kind: "damaged",
-    cause: "bad_subscription_keys",
+    cause: "bad_subscription",
   });
   expect(await sender.push({ ...device, channel: "https://localhost/" }, message, context)).toMatchObject({
     kind: "damaged",

@@ -1,0 +1,103 @@
+// Question: what does one Web Push message cost, beside the package web-push, and beside the two operations on the curve
+// that no implementation can do without (one key generation, one derivation)?
+// Variants alternate, each in a fresh process; CPU time of the whole process for each message, without the network.
+// Run: npm run bench -- webPush
+import { fork } from "node:child_process";
+import { createECDH, randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { fileURLToPath } from "node:url";
+import webPush from "web-push";
+import { createClock } from "../shared/base/clock.ts";
+import { createLog } from "../shared/base/log.ts";
+import { createVapidTokens, parseVapidKeys } from "../shared/crypto/vapid.ts";
+import { createNotificationId } from "../shared/domain/id.ts";
+import type { Subscription } from "../shared/domain/notification.ts";
+import type { PushMessage } from "../shared/push/sender.ts";
+import { buildWebPushRequest } from "../shared/push/webPushRequest.ts";
+import { toSummary } from "./report.ts";
+
+const ROUNDS = 7;
+const SUBSCRIPTIONS = 1000;
+const MESSAGES = 4000;
+const SUBJECT = "mailto:push@example.com";
+const VARIANTS = ["ours", "web-push", "floor"] as const;
+type Variant = (typeof VARIANTS)[number];
+
+const variant = VARIANTS.find((one) => one === process.argv[2]);
+if (variant === undefined) await compare();
+else await measure(variant);
+
+/** In the child: microseconds of CPU for one message, after a warm-up of the same length. */
+async function measure(name: Variant): Promise<void> {
+  const subscriptions = Array.from({ length: SUBSCRIPTIONS }, (_, i): Subscription => {
+    const endpoint = `https://push${i % 3}.example.net/send/${randomBytes(60).toString("base64url")}`;
+    const p256dh = createECDH("prime256v1").generateKeys("base64url");
+    return { endpoint, p256dh, authSecret: randomBytes(16).toString("base64url") };
+  });
+  const push = { ours, "web-push": theirs, floor }[name]();
+  const run = async () => {
+    const before = process.cpuUsage();
+    for (let i = 0; i < MESSAGES; i++) {
+      const subscription = subscriptions[i % SUBSCRIPTIONS];
+      if (subscription !== undefined) await push(subscription);
+    }
+    const { user, system } = process.cpuUsage(before);
+    return (user + system) / MESSAGES;
+  };
+  await run();
+  process.send?.(await run());
+}
+
+function ours(): (subscription: Subscription) => Promise<unknown> {
+  const { publicKey, privateKey } = webPush.generateVAPIDKeys();
+  const point = Buffer.from(publicKey, "base64url");
+  const [x, y] = [point.subarray(1, 33).toString("base64url"), point.subarray(33).toString("base64url")];
+  const keys = parseVapidKeys(JSON.stringify({ keys: [{ kty: "EC", crv: "P-256", x, y, d: privateKey }] }));
+  const [key] = keys.ok ? keys.value : [];
+  if (key === undefined) throw new Error("no key");
+  const toAuthorization = createVapidTokens({
+    subject: SUBJECT,
+    clock: createClock(createLog(() => undefined)),
+  });
+  const expiresAt = new Date(Date.now() + 3_600_000);
+  const notificationId = createNotificationId(new Date(), expiresAt);
+  const message: PushMessage = { notificationId, expiresAt, urgency: "normal", display: "alert" };
+  return (subscription) =>
+    buildWebPushRequest({ subscription, message, ttlSeconds: 3600, key, toAuthorization });
+}
+
+function theirs(): (subscription: Subscription) => unknown {
+  const vapidDetails = { subject: SUBJECT, ...webPush.generateVAPIDKeys() };
+  const text = JSON.stringify({ secureId: "0".repeat(32) });
+  return ({ endpoint, p256dh, authSecret }) =>
+    webPush.generateRequestDetails({ endpoint, keys: { p256dh, auth: authSecret } }, text, {
+      vapidDetails,
+      TTL: 3600,
+    });
+}
+
+function floor(): (subscription: Subscription) => unknown {
+  const ecdh = createECDH("prime256v1");
+  return ({ p256dh }) => {
+    ecdh.generateKeys();
+    return ecdh.computeSecret(Buffer.from(p256dh, "base64url"));
+  };
+}
+
+async function compare(): Promise<void> {
+  const results = new Map<Variant, number[]>(VARIANTS.map((name) => [name, []]));
+  for (let round = 0; round < ROUNDS; round++)
+    for (const name of round % 2 === 0 ? VARIANTS : VARIANTS.toReversed()) {
+      const child = fork(fileURLToPath(import.meta.url), [name]);
+      const [[microseconds]] = await Promise.all([once(child, "message"), once(child, "exit")]);
+      results.get(name)?.push(Number(microseconds));
+    }
+  for (const [name, values] of results) console.log(`${name}, µs of CPU: ${toSummary(values, 1)}`);
+  for (const [name, limit] of [
+    ["web-push", 0.4],
+    ["floor", 1.5],
+  ] as const) {
+    const ratios = (results.get("ours") ?? []).map((value, i) => value / (results.get(name)?.[i] ?? NaN));
+    console.log(`ours / ${name} (at most ${limit}): ${toSummary(ratios, 2)}`);
+  }
+}
