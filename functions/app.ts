@@ -9,7 +9,8 @@ import { createLocalKeyWrapper, type KeyWrapper } from "../shared/crypto/kek.ts"
 import { createKeyVaultWrapper } from "../shared/crypto/keyVault.ts";
 import type { Log } from "../shared/base/log.ts";
 import { createHubSender } from "../shared/push/hub.ts";
-import { createMpnsSender } from "../shared/push/mpns.ts";
+import { createMpnsSender, type MpnsSender } from "../shared/push/mpns.ts";
+import { createWebPushSender, type WebPushSender } from "../shared/push/webPush.ts";
 import { createSenders } from "../shared/push/senders.ts";
 import type { Sleep } from "../shared/sending/redelivery.ts";
 import { createDropExpired } from "../shared/retention/retention.ts";
@@ -17,6 +18,7 @@ import { createService } from "../shared/service.ts";
 import { createTables } from "../shared/store/table.ts";
 import { createTableStore } from "../shared/store/tableStore.ts";
 import { dropExpired } from "./dropExpired.ts";
+import type { PushConfig } from "./getPushConfig.ts";
 import type { HandlerOptions, Route } from "./http/handler.ts";
 import { redeliverPushes } from "./redeliverPushes.ts";
 import { createRoutes } from "./routes.ts";
@@ -31,7 +33,8 @@ export interface App extends HandlerOptions {
 export function createApp(config: Config, clock: Clock, log: Log, sleep: Sleep): App {
   const { storage, hub, tokens, senders, limits, alertText, allowLoopback } = config;
   const credential = createManagedIdentity();
-  const mpns = config.mpns === undefined ? undefined : createMpnsSender({ config: config.mpns, clock, log });
+  const webPush = createWebPush(config, clock, log);
+  const mpns = createMpns(config, clock, log);
   const store = createTableStore(createTables({ storage, credential, clock, allowLoopback }));
   const keyring = createKeyring({ rows: store, wrapper: createWrapper(config, credential), clock });
   const hubSender = createHubSender({
@@ -44,14 +47,18 @@ export function createApp(config: Config, clock: Clock, log: Log, sleep: Sleep):
   const service = createService({
     store,
     keyring,
-    senders: createSenders([...(mpns === undefined ? [] : [mpns]), hubSender]),
+    senders: createSenders([
+      ...(webPush === undefined ? [] : [webPush]),
+      ...(mpns === undefined ? [] : [mpns]),
+      hubSender,
+    ]),
     clock,
     limits,
     alertText,
     sleep,
   });
   return {
-    routes: createRoutes(service, config, {}), // no Web Push yet, so no key of it
+    routes: createRoutes(service, config, toPushConfig(webPush)),
     timers: [
       redeliverPushes(config.schedules.redeliverPushes, service.redeliver),
       dropExpired(config.schedules.dropExpired, {
@@ -71,6 +78,25 @@ export function createApp(config: Config, clock: Clock, log: Log, sleep: Sleep):
     }),
     senderAuth: senders.auth,
   };
+}
+
+function createWebPush(config: Config, clock: Clock, log: Log): WebPushSender | undefined {
+  if (config.webPush === undefined) return undefined;
+  return createWebPushSender({ config: config.webPush, ...toAuthorities(config), clock, log });
+}
+
+function createMpns(config: Config, clock: Clock, log: Log): MpnsSender | undefined {
+  if (config.mpns === undefined) return undefined;
+  return createMpnsSender({ config: config.mpns, ...toAuthorities(config), clock, log });
+}
+
+function toAuthorities({ extraAuthorities }: Config): Pick<Config, "extraAuthorities"> {
+  return extraAuthorities === undefined ? {} : { extraAuthorities };
+}
+
+function toPushConfig(webPush: WebPushSender | undefined): PushConfig {
+  const vapidPublicKey = webPush?.vapidPublicKey;
+  return vapidPublicKey === undefined ? {} : { vapidPublicKey };
 }
 
 function createWrapper({ kek, allowLoopback }: Config, credential: TokenCredential): KeyWrapper {

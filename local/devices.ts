@@ -1,5 +1,6 @@
 // The devices of the local stack. The story plays with all of them, and `npm start` lets them go on afterwards.
 // To add one: write a function that makes a SimulatedDevice, and name it in createDevices.
+import { createBrowser } from "./browser.ts";
 import { createDevice } from "./device.ts";
 import type { Stack } from "./stack.ts";
 import { createWindowsPhone } from "./windowsPhone.ts";
@@ -29,7 +30,7 @@ export interface ReceivedPush {
 }
 
 export function createDevices(stack: Stack): readonly SimulatedDevice[] {
-  return [createPhone(stack), createWindowsPhone(stack.mpns, USER)];
+  return [createPhone(stack), createBrowser(stack.webPush, USER), createWindowsPhone(stack.mpns, USER)];
 }
 
 /** A phone by Apple, which the hub reaches through APNs. Device tokens of APNs are hexadecimal. */

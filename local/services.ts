@@ -1,5 +1,5 @@
-// What the app talks to, on this machine: Table Storage (Azurite), an issuer of tokens, a notification hub and an MPNS
-// endpoint. The same services serve `npm start` (stack.ts) and the Core Tools (startFunc.ts).
+// What the app talks to, on this machine: Table Storage (Azurite), an issuer of tokens, a notification hub, a Web Push
+// service and an MPNS endpoint. The same services serve `npm start` (stack.ts) and the Core Tools (startFunc.ts).
 // To add a service: start it in createServices, report it with onPart, and add what the app needs to `settings`.
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
@@ -10,11 +10,13 @@ import { createIssuer, type Issuer } from "./issuer.ts";
 import { createMpnsEndpoint, type MpnsEndpoint } from "./mpnsEndpoint.ts";
 import { startOnPort } from "./port.ts";
 import { readSecrets, writeSecrets } from "./secrets.ts";
+import { createWebPushService, type WebPushService } from "./webPushService.ts";
 
 export interface Services {
   readonly azurite: Azurite;
   readonly issuer: Issuer;
   readonly hub: HubEmulator;
+  readonly webPush: WebPushService;
   readonly mpns: MpnsEndpoint;
   /** The app's settings. */
   readonly settings: Readonly<Record<string, string>>;
@@ -81,6 +83,8 @@ export async function createServices(options: ServicesOptions = {}): Promise<Ser
       await startOnPort(ports.hub, (port) => createHubEmulator({ port, ...inDirectory("hub") })),
     );
     onPart(toPart("Notification Hub", hub.url, ports.hub));
+    const webPush = keep(await createWebPushService(inDirectory("webPush")));
+    onPart(toPart("Web Push service", webPush.origin, undefined));
     const mpns = keep(await createMpnsEndpoint(inDirectory("mpns")));
     onPart(toPart("MPNS endpoint", mpns.origin, undefined));
 
@@ -94,9 +98,10 @@ export async function createServices(options: ServicesOptions = {}): Promise<Ser
       AUTH_AUDIENCE: issuer.audience,
       PAYLOAD_LOCAL_KEK: secrets.localKek,
       ALLOW_LOOPBACK: "true",
+      ...webPush.settings,
       ...mpns.settings,
     };
-    return { azurite, issuer, hub, mpns, settings, functionKey: secrets.functionKey, close };
+    return { azurite, issuer, hub, webPush, mpns, settings, functionKey: secrets.functionKey, close };
   } catch (error) {
     await close();
     throw error;

@@ -3,9 +3,13 @@
 import { createECDH, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { createServer } from "node:https";
+import { createServer, type Server } from "node:https";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import type { AddressInfo } from "node:net";
-import { createAuthority } from "./authority.ts";
+import { createCertificateAuthority } from "./certificateAuthority.ts";
+import { createVapidKey } from "../scripts/vapidKey.ts";
 import { decryptPush, parseMessage, type ReceiverKeys } from "./webPushMessage.ts";
 import { checkHeaders, checkVapid, type Refusal } from "./webPushRules.ts";
 
@@ -49,8 +53,14 @@ export interface WebPushService {
   readonly origin: string;
   /** The entry for WEB_PUSH_HOSTS. */
   readonly hostEntry: string;
-  /** The authority that its certificate comes from: PEM, for EXTRA_CA_FILE. */
+  /** The authority that its certificate comes from, PEM. */
   readonly authority: string;
+  /** What the app needs to push here. EXTRA_CA_FILE names a file of this service. */
+  readonly settings: Readonly<
+    Record<"VAPID_KEYS" | "VAPID_SUBJECT" | "WEB_PUSH_HOSTS" | "EXTRA_CA_FILE", string>
+  >;
+  /** Of the key in `settings`: what browsers subscribe under. */
+  readonly vapidPublicKey: string;
   /** A new subscription under a public VAPID key (base64url), as a browser makes one. */
   readonly subscribe: (applicationServerKey: string) => BrowserSubscription;
   /** The browser's user withdraws it: from then on its endpoint answers 410. */
@@ -81,22 +91,60 @@ interface State {
   readonly used: Set<string>;
   answer: AnswerOnDemand | undefined;
   origin: string;
+  connections: number;
 }
 
 export interface WebPushServiceOptions {
   /** A free one by default. */
   readonly port?: number;
+  /** Where the authority's certificate is written; by default a folder for temporary files, until `close`. */
+  readonly directory?: string;
   /** What its certificate is for beside `localhost`. */
   readonly names?: readonly string[];
 }
 
 /** Rejects when the port is taken. */
-export async function createWebPushService({
-  port = 0,
-  names = [],
-}: WebPushServiceOptions = {}): Promise<WebPushService> {
-  const authority = await createAuthority();
-  const state: State = {
+export async function createWebPushService(options: WebPushServiceOptions = {}): Promise<WebPushService> {
+  const { port = 0, names = [] } = options;
+  const authority = await createCertificateAuthority("local Web Push authority");
+  const identity = await authority.issue({
+    commonName: "localhost",
+    names: ["localhost", ...names],
+    usages: ["server"],
+  });
+  const state = createState();
+  const server = createServer(
+    { key: identity.privateKey, cert: identity.certificate },
+    (request, response) => void serve(state, request, response),
+  );
+  server.on("connection", () => state.connections++);
+  server.listen(port, "127.0.0.1");
+  await once(server, "listening");
+  state.origin = `https://localhost:${(server.address() as AddressInfo).port}`;
+  const hostEntry = `${new URL(state.origin).host};private`;
+  const file = await writeAuthority(options.directory, authority.certificate);
+  const { jwk, publicKey } = createVapidKey();
+  return {
+    origin: state.origin,
+    hostEntry,
+    authority: authority.certificate,
+    settings: {
+      VAPID_KEYS: JSON.stringify({ keys: [jwk] }),
+      VAPID_SUBJECT: "mailto:push@example.com",
+      WEB_PUSH_HOSTS: hostEntry,
+      EXTRA_CA_FILE: file.path,
+    },
+    vapidPublicKey: publicKey,
+    ...toControls(state),
+    close: async () => {
+      await closeServer(server);
+      await file.remove();
+    },
+  };
+}
+
+function createState(): State {
+  return {
     subscribers: new Map(),
     received: [],
     refused: [],
@@ -104,19 +152,17 @@ export async function createWebPushService({
     used: new Set(),
     answer: undefined,
     origin: "",
+    connections: 0,
   };
-  let connections = 0;
-  const server = createServer(await authority.issueServer("localhost", ...names), (request, response) => {
-    void serve(state, request, response);
-  });
-  server.on("connection", () => connections++);
-  server.listen(port, "127.0.0.1");
-  await once(server, "listening");
-  state.origin = `https://localhost:${(server.address() as AddressInfo).port}`;
+}
+
+type Controls = Pick<
+  WebPushService,
+  "subscribe" | "unsubscribe" | "received" | "refused" | "onPush" | "answerWith" | "connections" | "clear"
+>;
+
+function toControls(state: State): Controls {
   return {
-    origin: state.origin,
-    hostEntry: `${new URL(state.origin).host};private`,
-    authority: authority.certificate,
     subscribe: (applicationServerKey) => subscribe(state, applicationServerKey),
     unsubscribe: (endpoint) => {
       const subscriber = state.subscribers.get(endpoint);
@@ -131,19 +177,32 @@ export async function createWebPushService({
     answerWith: (answer) => {
       state.answer = answer;
     },
-    connections: () => connections,
+    connections: () => state.connections,
     clear: () => {
       state.received.length = 0;
       state.refused.length = 0;
       state.answer = undefined;
     },
-    close: async () => {
-      const closed = once(server, "close");
-      server.close();
-      server.closeAllConnections();
-      await closed;
-    },
   };
+}
+
+async function writeAuthority(
+  directory: string | undefined,
+  certificate: string,
+): Promise<{ readonly path: string; readonly remove: () => Promise<void> }> {
+  const folder = directory ?? (await mkdtemp(join(tmpdir(), "web-push-")));
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const path = join(folder, "authority.pem");
+  await writeFile(path, certificate);
+  const remove = () => (directory === undefined ? rm(folder, { recursive: true }) : Promise.resolve());
+  return { path, remove };
+}
+
+async function closeServer(server: Server): Promise<void> {
+  const closed = once(server, "close");
+  server.close();
+  server.closeAllConnections();
+  await closed;
 }
 
 function subscribe({ subscribers, origin }: State, applicationServerKey: string): BrowserSubscription {

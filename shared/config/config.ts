@@ -2,6 +2,7 @@
 // No I/O: the environment is handed in.
 import { err, ok, type Result } from "../base/result.ts";
 import { Secret } from "../base/secret.ts";
+import { readExtraAuthorities } from "./authorities.ts";
 import { type MpnsConfig, readMpns } from "./mpns.ts";
 import {
   type Check,
@@ -10,6 +11,7 @@ import {
   type Environment,
   type SettingsReader,
 } from "./settingsReader.ts";
+import { readWebPush, type WebPushConfig } from "./webPush.ts";
 
 export const MIN_TTL_SECONDS = 60;
 /** 28 days: what push services keep at most, and so the longest lifetime of a notification. */
@@ -19,6 +21,8 @@ const MAX_PAYLOAD_BYTES_CEILING = 921_600; // 900 KiB: fits an entity of 1 MiB w
 export interface Config {
   readonly storage: StorageConfig;
   readonly hub: { readonly connectionString: Secret<string>; readonly name: string };
+  /** Absent: no Web Push of ours, and the hub serves browsers. */
+  readonly webPush?: WebPushConfig;
   /** Absent: no MPNS. */
   readonly mpns?: MpnsConfig;
   readonly tokens: TokenConfig;
@@ -28,6 +32,8 @@ export interface Config {
   readonly alertText: AlertText;
   /** NCRONTAB. */
   readonly schedules: { readonly dropExpired: string; readonly redeliverPushes: string };
+  /** PEM certificates of authorities that outgoing TLS trusts in addition to the system's. */
+  readonly extraAuthorities?: readonly string[];
   /** Development only: plain http and loopback addresses are allowed. */
   readonly allowLoopback: boolean;
 }
@@ -97,7 +103,9 @@ export function parseConfig(env: Environment): Result<Config, readonly ConfigErr
   const userClaim = read.text("AUTH_USER_CLAIM", userClaimName);
   const clientIds = read.list("SENDER_CLIENT_IDS", visible);
   const userIdPattern = read.pattern("USER_ID_PATTERN");
+  const webPush = readWebPush(env, faults);
   const mpns = readMpns(env, faults);
+  const extraAuthorities = readExtraAuthorities(read, faults);
 
   const config: Config = {
     storage: readStorage(read, faults, allowLoopback),
@@ -105,6 +113,7 @@ export function parseConfig(env: Environment): Result<Config, readonly ConfigErr
       connectionString: new Secret(read.required("NOTIFICATION_HUB_CONNECTION_STRING")),
       name: read.required("NOTIFICATION_HUB_NAME", hubName),
     },
+    ...(webPush === undefined ? {} : { webPush }),
     ...(mpns === undefined ? {} : { mpns }),
     tokens: {
       issuers: read.requiredList("AUTH_ISSUER", (text) => issuerFault(text, allowLoopback)),
@@ -139,6 +148,7 @@ export function parseConfig(env: Environment): Result<Config, readonly ConfigErr
       dropExpired: read.text("DROP_EXPIRED_SCHEDULE", scheduleFault) ?? "0 17 * * * *",
       redeliverPushes: read.text("REDELIVER_SCHEDULE", scheduleFault) ?? "0 * * * * *",
     },
+    ...(extraAuthorities === undefined ? {} : { extraAuthorities }),
     allowLoopback,
   };
   return faults.length === 0 ? ok(config) : err(faults);

@@ -29,9 +29,8 @@ const DEFAULT_WEB_PUSH_HOSTS =
  */
 export function readWebPush(env: Environment, errors: ConfigError[]): WebPushConfig | undefined {
   const hosts = readHosts(env, errors);
-  return createSettingsReader(env, []).asGiven("VAPID_KEYS") === undefined
-    ? undefined
-    : { vapid: readVapid(env), hosts };
+  const vapid = readVapid(env);
+  return createSettingsReader(env, []).asGiven("VAPID_KEYS") === undefined ? undefined : { vapid, hosts };
 }
 
 function readVapid(env: Environment): Result<VapidConfig, ConfigError> {

@@ -73,7 +73,7 @@ export function judgeUrl(text: string, rules: readonly HostRule[]): Result<Allow
 }
 
 /** The first rule for a host (as `toBareHost` writes it) and a port. */
-export function findRule(host: string, port: number, rules: readonly HostRule[]): HostRule | undefined {
+function findRule(host: string, port: number, rules: readonly HostRule[]): HostRule | undefined {
   return rules.find((rule) => rule.port === port && isMatch(host, rule));
 }
 

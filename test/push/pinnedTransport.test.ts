@@ -4,12 +4,8 @@ import { once } from "node:events";
 import { createServer, type Server } from "node:https";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { parseHostRules } from "../../shared/push/addresses.ts";
-import { readAuthorities } from "../../shared/push/authorities.ts";
 import {
   ADDRESS_REFUSED,
   createPinnedTransport,
@@ -247,30 +243,5 @@ describe("what it makes of answers", () => {
     const transport = create();
     answer = (response) => response.socket?.destroy();
     expect(await post(transport)).toEqual({ ok: false, error: { kind: "failed", cause: "ECONNRESET" } });
-  });
-});
-
-describe("EXTRA_CA_FILE", () => {
-  test("holds one or more PEM certificates; an error names neither file nor content", async () => {
-    const directory = await mkdtemp(join(tmpdir(), "authorities-"));
-    try {
-      const path = join(directory, "ca.pem");
-      await writeFile(path, `company root\n${identity.ca}\n${identity.certificate}`);
-      const read = readAuthorities(path);
-      expect(read.ok && read.value.length).toBe(2);
-      await writeFile(path, identity.privateKey);
-      expect(readAuthorities(path)).toEqual({ ok: false, error: "names a file without a PEM certificate" });
-      await writeFile(path, identity.ca.replace(/^MII.{8}/m, "MIIAAAAAAAA"));
-      expect(readAuthorities(path)).toEqual({
-        ok: false,
-        error: "names a file with a certificate that cannot be read",
-      });
-      expect(readAuthorities(join(directory, "absent"))).toEqual({
-        ok: false,
-        error: "names a file that cannot be read",
-      });
-    } finally {
-      await rm(directory, { recursive: true });
-    }
   });
 });

@@ -11,6 +11,7 @@ import {
   type ServiceAnswer,
   type WebPushService,
 } from "../../local/webPushService.ts";
+import { createVapidKey } from "../../scripts/vapidKey.ts";
 import { createClock } from "../../shared/base/clock.ts";
 import { createLog } from "../../shared/base/log.ts";
 import { readWebPush } from "../../shared/config/webPush.ts";
@@ -35,17 +36,7 @@ const log = createLog((_level, line) => lines.push(line));
 const context = { log, signal: new AbortController().signal };
 const clock = createClock(log, () => nowMs);
 
-function makeKeySet(count: number): readonly object[] {
-  return Array.from({ length: count }, () => {
-    const ecdh = createECDH("prime256v1");
-    const point = ecdh.generateKeys();
-    const toText = (bytes: Buffer) => bytes.toString("base64url");
-    const d = toText(Buffer.concat([Buffer.alloc(32), ecdh.getPrivateKey()]).subarray(-32));
-    return { kty: "EC", crv: "P-256", x: toText(point.subarray(1, 33)), y: toText(point.subarray(33)), d };
-  });
-}
-
-const jwks = makeKeySet(3);
+const jwks = Array.from({ length: 3 }, () => createVapidKey().jwk);
 let service: WebPushService;
 let sender: WebPushSender;
 const senders: WebPushSender[] = [];
