@@ -50,23 +50,32 @@ function readNumbers(text: string | undefined, pattern: RegExp): readonly number
   return [...(text ?? "").matchAll(pattern)].map(([, number]) => Number(number));
 }
 
+/** A listing in a guide (listings.ts) is a copy of a file, which is checked where it is. */
+function blankListings(text: string): string {
+  return text.replaceAll(/<!-- listing: \S+ -->\n\n```[^]*?\n```\n/g, (listing) =>
+    listing.replaceAll(/.+/g, ""),
+  );
+}
+
 function checkProse(file: string, text: string, files: Files): readonly Finding[] {
-  return text.split("\n").flatMap((line, index) => {
-    const prose = file.endsWith(".md") ? line : toComment(file, line);
-    const missing = [FILE, FOLDER, LINK]
-      .flatMap((pattern) => [...prose.matchAll(pattern)].map(([whole, link]) => link ?? whole))
-      .filter((path) => !exists(path, file, files))
-      .map((path) => `${path} does not exist`);
-    const outside = OUTSIDE.flatMap((pattern) => pattern.exec(prose)?.[0] ?? []).map(
-      (words) => `"${words}" is not part of this repository`,
-    );
-    const sections = [...prose.matchAll(SECTIONS)].flatMap(([, path = "", numbers = ""]) =>
-      [...numbers.matchAll(/[\d.]+/g)]
-        .filter(([number]) => !hasSection(files.get(path) ?? "", number))
-        .map(([number]) => `${path} has no section ${number}`),
-    );
-    return [...missing, ...sections, ...outside].map((what) => `${file}:${index + 1}: ${what}`);
-  });
+  return blankListings(text)
+    .split("\n")
+    .flatMap((line, index) => {
+      const prose = file.endsWith(".md") ? line : toComment(file, line);
+      const missing = [FILE, FOLDER, LINK]
+        .flatMap((pattern) => [...prose.matchAll(pattern)].map(([whole, link]) => link ?? whole))
+        .filter((path) => !exists(path, file, files))
+        .map((path) => `${path} does not exist`);
+      const outside = OUTSIDE.flatMap((pattern) => pattern.exec(prose)?.[0] ?? []).map(
+        (words) => `"${words}" is not part of this repository`,
+      );
+      const sections = [...prose.matchAll(SECTIONS)].flatMap(([, path = "", numbers = ""]) =>
+        [...numbers.matchAll(/[\d.]+/g)]
+          .filter(([number]) => !hasSection(files.get(path) ?? "", number))
+          .map(([number]) => `${path} has no section ${number}`),
+      );
+      return [...missing, ...sections, ...outside].map((what) => `${file}:${index + 1}: ${what}`);
+    });
 }
 
 function hasSection(text: string, number: string): boolean {
