@@ -79,6 +79,7 @@ export function describeRegisterInstallation({ maxInstallations, installationTtl
       "installation_id_invalid",
       "platform_not_served",
       "push_channel_refused",
+      "hub_unavailable",
       "installations_exhausted",
       "store_unavailable",
       "keys_unavailable",

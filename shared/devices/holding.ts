@@ -1,7 +1,7 @@
 // Taking and giving up push channels: the row in `channels`, the rows in the recipients' partitions, and the record of
 // former channels. Everything here needs storage alone, so a hub that cannot be reached never holds it up. I/O through
 // the store.
-import type { ChannelKey } from "../crypto/keyring.ts";
+import type { ChannelKey, RecipientKey } from "../crypto/keyring.ts";
 import type {
   ChannelHolder,
   ChannelRow,
@@ -163,6 +163,14 @@ async function removeFormerRow(
   return true;
 }
 
+function toReleasedChannel(
+  { generation, previous }: ChannelRow,
+  releasedBy: RecipientKey,
+  changedAt: Date,
+): ChannelRow {
+  return { generation, releasedBy, changedAt, ...(previous && { previous }) };
+}
+
 /** Makes a channel name nobody, if it still names this holder. False where it has changed meanwhile. */
 export async function releaseChannel(
   { store, now }: HoldingOptions,
@@ -172,8 +180,7 @@ export async function releaseChannel(
 ): Promise<boolean> {
   const channel = await store.readChannel(channelKey, signal);
   if (channel === undefined || !isSameHolder(channel.value.holder, holder)) return true;
-  const { generation, previous } = channel.value;
-  const free = { generation, changedAt: now(), ...(previous && { previous }) };
+  const free = toReleasedChannel(channel.value, holder.recipientKey, now());
   return (await store.writeChannel(channelKey, free, channel.etag, signal)) !== undefined;
 }
 
@@ -184,14 +191,15 @@ export async function releaseChannel(
 export async function releaseUnused(
   { store, now }: HoldingOptions,
   channelKey: ChannelKey,
-  { value: { holder, generation, previous }, etag }: Versioned<ChannelRow>,
+  { value, etag }: Versioned<ChannelRow>,
   signal: AbortSignal,
 ): Promise<"released" | "inUse" | "changed"> {
+  const { holder } = value;
   if (holder === undefined) return "released";
   const rows = await store.listDeviceRows(holder.recipientKey, signal);
-  if (rows.installations.some(({ value }) => value?.channelKey === channelKey)) return "inUse";
+  if (rows.installations.some((row) => row.value?.channelKey === channelKey)) return "inUse";
   if ((await store.changeDevices(holder.recipientKey, [toStateChange(rows)], signal)) === undefined)
     return "changed";
-  const free = { generation, changedAt: now(), ...(previous && { previous }) };
+  const free = toReleasedChannel(value, holder.recipientKey, now());
   return (await store.writeChannel(channelKey, free, etag, signal)) === undefined ? "changed" : "released";
 }

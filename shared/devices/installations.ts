@@ -57,13 +57,14 @@ export function createInstallations(options: InstallationsOptions): Installation
     remove: async (userId, installationId, context) => {
       const purposes = await options.keyring.purposes(context.signal);
       const holder = { recipientKey: purposes.toRecipientKey(userId), installationId };
-      await removeInstallation(options, holder, undefined, context);
+      await removeInstallation(options, { holder, directory: "now" }, context);
       context.log.info("installation_removed");
     },
     removeAll: (recipientKey, before, context) => removeEarlier(options, recipientKey, before, context),
     recordErasure: (recipientKey, { signal }) => recordErasure(options, recipientKey, signal),
     forget: async (device, context) => {
-      if ((await removeInstallation(options, device, device.etag, context)) === "removed")
+      const removal = { holder: device, etag: device.etag, directory: "now" } as const;
+      if ((await removeInstallation(options, removal, context)) === "removed")
         context.log.info("installation_forgotten", { platform: device.platform });
     },
     reconcile: (work, context) => reconcile(options, work, context),

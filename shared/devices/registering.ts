@@ -314,8 +314,8 @@ async function confirm(
   const known = { ...row.value, reconciledAt: row.value.reconciledAt ?? clock.now() };
   const mark: DeviceChange = { kind: "putInstallation", row: known, etag: row.etag };
   const state: DeviceChange = { kind: "putState", row: rows.state?.value ?? {}, etag: stateEtag };
-  const write = () => store.changeDevices(recipientKey, [mark, state], context.signal);
-  const written = isLast ? (await both(write(), task.done(context)))[0] : await write();
+  const record = () => store.changeDevices(recipientKey, [mark, state], context.signal);
+  const written = isLast ? (await both(record(), task.done(context)))[0] : await record();
   if (written !== undefined) return "confirmed";
   const isHeld = await isPresent(options, row.value, context.signal);
   // Perhaps only another installation of the recipient was added.

@@ -9,21 +9,27 @@ import { releaseChannel, toFormerChange } from "./holding.ts";
 import type { InstallationsOptions } from "./installations.ts";
 import { reconcile } from "./reconciling.ts";
 
-/** Removes an installation, or exactly one version of it. `kept`: it is there, in another version. */
+export interface Removal {
+  readonly holder: ChannelHolder;
+  /** Removes only this version. */
+  readonly etag?: string;
+  /** Whether to ask the directory now, or to leave that to redelivery. */
+  readonly directory: "now" | "later";
+}
+
+/** Removes an installation. `kept`: it is there, in another version than was named. */
 export async function removeInstallation(
   options: InstallationsOptions,
-  holder: ChannelHolder,
-  only: string | undefined,
+  removal: Removal,
   context: CallContext,
 ): Promise<"removed" | "kept" | "missing"> {
-  const tryOnce = () => tryRemove(options, holder, only, context);
+  const tryOnce = () => tryRemove(options, removal, context);
   return untilWon(tryOnce, "an installation changed too often at once", context.signal);
 }
 
 async function tryRemove(
   options: InstallationsOptions,
-  { recipientKey, installationId }: ChannelHolder,
-  only: string | undefined,
+  { holder: { recipientKey, installationId }, etag, directory }: Removal,
   context: CallContext,
 ): Promise<"removed" | "kept" | "missing" | undefined> {
   const { store, clock, tasks } = options;
@@ -31,7 +37,7 @@ async function tryRemove(
   const rows = await store.listDeviceRows(recipientKey, signal);
   const found = rows.installations.find((one) => one.installationId === installationId);
   if (found === undefined) return "missing";
-  if (only !== undefined && found.etag !== only) return "kept";
+  if (etag !== undefined && found.etag !== etag) return "kept";
   const deletion: DeviceChange = { kind: "deleteInstallation", installationId, etag: found.etag };
   if (found.value === undefined) {
     // A row that this code cannot read names no channel.
@@ -48,9 +54,10 @@ async function tryRemove(
   }
   const holding = { store, now: clock.now };
   const isReleased = await releaseChannel(holding, value.channelKey, value, signal);
-  const result = await reconcile(options, { ...work, channelKeys: [] }, context).catch(
-    () => "later" as const,
-  );
+  const result =
+    directory === "now"
+      ? await reconcile(options, { ...work, channelKeys: [] }, context).catch(() => "later" as const)
+      : "later";
   if (isReleased && result === "done") await task.done(context);
   else await task.leave(context);
   return "removed";
@@ -68,7 +75,11 @@ export async function removeEarlier(
   const earlier = installations.filter(({ value }) => value === undefined || value.renewedAt < before);
   // One by one: they share a partition, and each removal reads it.
   for (const { installationId, etag } of earlier)
-    await removeInstallation(options, { recipientKey, installationId }, etag, context);
+    await removeInstallation(
+      options,
+      { holder: { recipientKey, installationId }, etag, directory: "now" },
+      context,
+    );
 }
 
 /** Records that a recipient is to be erased, so that a renewal after that counts as a new registration. */

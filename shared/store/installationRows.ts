@@ -57,7 +57,10 @@ export function createInstallationRows(tables: Tables): InstallationRows {
     },
     scanChannels: async (from, limit, signal) => {
       const { rows, next } = await tables.scan(CHANNELS, from, limit, signal);
-      const channels = rows.map((row) => ({ ...toChannel(row), channelKey: row.rowKey as ChannelKey }));
+      // A row that this code cannot read may be a newer version's.
+      const channels = rows
+        .filter(({ values }) => ChannelValues.safeParse(values).success && isCurrent(values))
+        .map((row) => ({ ...toChannel(row), channelKey: row.rowKey as ChannelKey }));
       return { rows: channels, ...(next && { next }) };
     },
     readSweepPosition: async (table, signal) => {
@@ -100,6 +103,8 @@ function toOperation(change: DeviceChange): TableOperation {
       return { kind: "delete", rowKey: change.installationId, etag: change.etag };
     case "putState":
       return toPut(STATE, { ...change.row }, change.etag);
+    case "deleteState":
+      return { kind: "delete", rowKey: STATE, etag: change.etag };
     case "deleteFormer":
       return { kind: "delete", rowKey: FORMER + change.channelKey, etag: change.etag };
   }
@@ -171,15 +176,17 @@ function toState({ etag, values: { erasureAskedAt } }: StoredRow): Versioned<Dev
 }
 
 function toSwept(row: StoredRow): SweptDevice | undefined {
-  if (row.rowKey === STATE) return undefined;
+  if (row.rowKey === STATE)
+    return { kind: "state", row: { recipientKey: row.partitionKey as RecipientKey }, etag: row.etag };
   const former = toFormer(row);
   if (former !== undefined) return { kind: "former", row: former.value, etag: former.etag };
   const { value, etag } = toInstallation(row);
   return value && { kind: "installation", row: value, etag };
 }
 
-function toChannelValues({ holder, generation: of, previous, changedAt }: ChannelRow): Values {
+function toChannelValues({ holder, generation: of, previous, releasedBy, changedAt }: ChannelRow): Values {
   return {
+    ...(releasedBy && { releasedBy }),
     ...(holder && { recipientKey: holder.recipientKey, installationId: holder.installationId }),
     ...(previous && {
       previousRecipientKey: previous.recipientKey,
@@ -203,5 +210,14 @@ function toChannel({ etag, values }: StoredRow): Versioned<ChannelRow> {
     return { etag, value: { generation: 0, changedAt: new Date(0) } };
   const holder = toHolder(values["recipientKey"], values["installationId"]);
   const previous = toHolder(values["previousRecipientKey"], values["previousInstallationId"]);
-  return { etag, value: { ...parsed.data, ...(holder && { holder }), ...(previous && { previous }) } };
+  const { releasedBy } = values;
+  return {
+    etag,
+    value: {
+      ...parsed.data,
+      ...(holder && { holder }),
+      ...(previous && { previous }),
+      ...(typeof releasedBy === "string" && { releasedBy: releasedBy as RecipientKey }),
+    },
+  };
 }

@@ -95,6 +95,8 @@ export interface ChannelRow {
   readonly generation: number;
   /** The holder before, in another partition, whose row may still exist. */
   readonly previous?: ChannelHolder;
+  /** Of a channel that nobody holds: who released it. */
+  readonly releasedBy?: RecipientKey;
   readonly changedAt: Date;
 }
 
@@ -119,12 +121,14 @@ export type DeviceChange =
   | { readonly kind: "deleteInstallation"; readonly installationId: InstallationId; readonly etag: string }
   | { readonly kind: "putFormer"; readonly row: FormerChannel; readonly etag?: string }
   | { readonly kind: "deleteFormer"; readonly channelKey: ChannelKey; readonly etag: string }
-  | { readonly kind: "putState"; readonly row: DeviceState; readonly etag?: string };
+  | { readonly kind: "putState"; readonly row: DeviceState; readonly etag?: string }
+  | { readonly kind: "deleteState"; readonly etag: string };
 
 /** A row of any partition, as the sweep meets it. */
 export type SweptDevice =
   | { readonly kind: "installation"; readonly row: InstallationRow; readonly etag: string }
-  | { readonly kind: "former"; readonly row: FormerChannel; readonly etag: string };
+  | { readonly kind: "former"; readonly row: FormerChannel; readonly etag: string }
+  | { readonly kind: "state"; readonly row: { readonly recipientKey: RecipientKey }; readonly etag: string };
 
 /** What was read, with the version that a change has to name. */
 export interface Versioned<T> {

@@ -83,7 +83,8 @@ function createInstance(world: World, gate: Gate) {
     rows.get(key)?.etag === etag;
   /** The map and key of a change, and whether it meets the version that it names. */
   const locate = (recipientKey: string, change: DeviceChange) => {
-    if (change.kind === "putState") return { rows: world.states, key: recipientKey };
+    if (change.kind === "putState" || change.kind === "deleteState")
+      return { rows: world.states, key: recipientKey };
     if (change.kind === "putFormer")
       return { rows: world.former, key: `${recipientKey}/${change.row.channelKey}` };
     if (change.kind === "deleteFormer")
@@ -93,7 +94,7 @@ function createInstance(world: World, gate: Gate) {
   };
   const apply = (recipientKey: string, change: DeviceChange) => {
     const { rows, key } = locate(recipientKey, change);
-    if (change.kind === "deleteFormer" || change.kind === "deleteInstallation") return void rows.delete(key);
+    if (!("row" in change)) return void rows.delete(key);
     return put(rows as Map<string, Versioned<typeof change.row>>, key, change.row, change.etag);
   };
   const of = <T extends { readonly recipientKey: string }>(

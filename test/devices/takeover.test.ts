@@ -204,6 +204,21 @@ test("a store that fails in the middle of a takeover: the former owner keeps the
   }
 });
 
+test("P7: removing a device whose registration never got its channel takes nothing from the channel's owner", async () => {
+  const [failed = "", owner = ""] = fresh(2);
+  const channel = failed + a1;
+  proxy.decide = ({ method, path: target }) =>
+    method !== "GET" && target.includes("channels") ? storeError(403, "No") : undefined;
+  expect((await register(failed, "phone", channel)).status).toBe(503);
+  proxy.decide = () => undefined;
+  expect((await register(owner, "phone", channel)).status).toBe(201);
+  expect((await remove(failed, "phone")).status).toBe(204);
+  await api.runTimer("redeliverPushes");
+  expect(channelsInHub(channel)).toEqual([channel]);
+  expect(await reached(owner, "later")).toEqual([channel]);
+  expect(await reached(failed, "later")).toEqual([]);
+});
+
 test("a removal that failed half way, and a newer owner: no row is left that says there is a device", async () => {
   const [former = "", newer = ""] = fresh(2);
   await register(former, "phone", former + a1);
@@ -295,6 +310,28 @@ describe("races", () => {
     }
   });
 
+  test("P7: a registration whose row arrives after another took its channel leaves one owner", async () => {
+    const [slow = "", quick = ""] = fresh(2);
+    const channel = slow + a1;
+    const held = Promise.withResolvers<void>();
+    const released = Promise.withResolvers<void>();
+    let isFirst = true;
+    proxy.decide = async ({ path: target, body }) => {
+      if (!isFirst || !target.includes("$batch") || !body.includes("installations")) return undefined;
+      isFirst = false;
+      held.resolve();
+      await released.promise;
+      return undefined;
+    };
+    const registering = register(slow, "phone", channel);
+    await held.promise;
+    expect((await register(quick, "phone", channel)).status).toBe(201);
+    released.resolve();
+    expect([200, 201, 202]).toContain((await registering).status);
+    await expectOneOwner([channel], [slow, quick]);
+    expect(await reached(slow, "later")).toHaveLength(1); // it ended last
+  });
+
   test("one moves to another channel while another takes the old one", async () => {
     for (let round = 0; round < 2; round++) {
       const [mover = "", taker = ""] = fresh(2);
@@ -341,9 +378,11 @@ describe("races", () => {
     const channel = `${users[0] ?? ""}-shared`;
     const answers = await Promise.all(users.map((user) => register(user, "phone", channel)));
     for (const { status, text } of answers) expect([200, 201, 202, 503], text).toContain(status);
-    // Whoever was asked to try again does, one after the other: the last one has it.
+    // What the race has left is finished; then whoever registers with nobody beside has it.
+    await api.runTimer("redeliverPushes");
     const [last = ""] = users;
-    expect([200, 201]).toContain((await register(last, "phone", channel)).status);
+    expect([200, 201, 202]).toContain((await register(last, "phone", channel)).status);
+    await api.runTimer("redeliverPushes");
     expect(channelsInHub(channel)).toEqual([channel]);
     for (const user of users)
       expect(await reached(user, "later"), user).toEqual(user === last ? [channel] : []);
@@ -364,15 +403,14 @@ describe("races", () => {
     }
   });
 
-  test("R146: twenty devices that register at once do not all get in", async () => {
+  test("R146: of twenty devices that register at once no more get in than are allowed", async () => {
     const [user = ""] = fresh(1);
     const answers = await Promise.all(fresh(20).map((name) => register(user, name, `${user}-${name}`)));
     const statuses = answers.map(({ status }) => status);
     for (const status of statuses) expect([201, 409, 503]).toContain(status);
     const accepted = statuses.filter((status) => status === 201).length;
     expect(accepted).toBeGreaterThanOrEqual(1);
-    // A few more than three, where clocks and writes cross; never all of them.
-    expect(accepted).toBeLessThan(20);
+    expect(accepted).toBeLessThanOrEqual(3);
     expect(await reached(user, "later")).toHaveLength(accepted);
   });
 });

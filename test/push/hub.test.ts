@@ -254,6 +254,9 @@ describe("what each answer comes to", () => {
     [{ status: 400 }, { kind: "message", status: 400 }],
     [{ status: 413 }, { kind: "message", status: 413 }],
     [{ status: 408 }, { kind: "transient", cause: "status 408" }],
+    [{ status: 409 }, { kind: "transient", cause: "status 409" }], // SubCode 40900: a conflict that passes
+    [{ status: 410 }, { kind: "transient", cause: "status 410" }],
+    [{ status: 412 }, { kind: "transient", cause: "status 412" }],
     [{ status: 500 }, { kind: "transient", cause: "status 500" }],
     [{ status: 503 }, { kind: "transient", cause: "status 503" }],
     [
