@@ -285,6 +285,27 @@ describe("what each answer comes to", () => {
     expect(await pushed).toEqual({ kind: "transient", cause: CUT_OFF });
   });
 
+  test.each([
+    [400, { kind: "refused", status: 400 }],
+    ...[408, 409, 410, 412, 413, 500].map(
+      (status) => [status, { kind: "transient", cause: `status ${status}` }] as const,
+    ),
+    [404, { kind: "credentials", status: 404 }], // there is no such hub
+  ] as const)(
+    "an installation that is answered with %i: only a 400 is about the push channel",
+    async (status, outcome) => {
+      hub.fail({ on: "installation", answer: { status } });
+      const entry = {
+        entryId: channelKey(),
+        recipientKey: recipient(),
+        platform: "fcmv1" as const,
+        channel: "token",
+        expiresAt: new Date(nowMs + 86_400_000),
+      };
+      expect(await sender.directory.put(entry, context(never))).toEqual(outcome);
+    },
+  );
+
   test("deleting an installation that is not there is what was wanted", async () => {
     expect(await sender.directory.remove(channelKey(), context(never))).toEqual({ kind: "accepted" });
     hub.fail({ on: "installation", answer: { status: 404 } });
