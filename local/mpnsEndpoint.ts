@@ -133,7 +133,8 @@ export async function createMpnsEndpoint(options: MpnsEndpointOptions = {}): Pro
   const server = createServer(
     // Not rejected by Node, so that the reason is known here.
     { ...tls([authority.certificate]), requestCert: true, rejectUnauthorized: false, minVersion: "TLSv1.2" },
-    (request, response) => void respond(state, request, response),
+    // A connection that breaks while a request is read.
+    (request, response) => void respond(state, request, response).catch(() => response.destroy()),
   );
   server.on("secureConnection", (socket) => acceptConnection(state, socket));
   server.listen(port, "127.0.0.1");

@@ -14,7 +14,9 @@ import {
 export interface MpnsConfig {
   /** The current certificate and the next one, of which one may be absent. */
   readonly certificates: readonly CertificateSettings[];
-  /** What the app passes to `HttpNotificationChannel`. Absent: the sender is stopped. */
+  /** Names of settings that are missing beside those that are given. */
+  readonly missing: readonly string[];
+  /** What the app passes to `HttpNotificationChannel`. */
   readonly serviceName?: string;
   /** PEM: the authorities that servers are verified against, instead of the system's. */
   readonly ca?: Secret<string>;
@@ -36,7 +38,7 @@ const SLOTS = [
 ] as const;
 
 /**
- * Without a certificate there is no MPNS. An error in the list of hosts or of roots goes to `errors` and stops the
+ * Without any setting of a certificate, and without a service name, there is no MPNS. An error in the list of hosts or of roots goes to `errors` and stops the
  * start.
  */
 export function readMpns(env: Environment, errors: ConfigError[]): MpnsConfig | undefined {
@@ -45,12 +47,17 @@ export function readMpns(env: Environment, errors: ConfigError[]): MpnsConfig | 
   const roots = read
     .list("MPNS_ROOTS", checkFingerprint)
     ?.map((text) => text.replaceAll(":", "").toUpperCase());
-  const certificates = SLOTS.flatMap((slot) => readSlot(read, slot));
+  const slots = SLOTS.map((slot) => readSlot(read, slot));
+  const certificates = slots.flatMap(({ certificate }) => certificate ?? []);
   const serviceName = read.asGiven("MPNS_SERVICE_NAME");
   const ca = read.asGiven("MPNS_CA");
-  if (certificates.length === 0) return undefined;
+  const missing = new Set(slots.flatMap((slot) => slot.missing ?? []));
+  if (certificates.length === 0 && serviceName !== undefined) missing.add("MPNS_CERTIFICATE");
+  if (certificates.length > 0 && serviceName === undefined) missing.add("MPNS_SERVICE_NAME");
+  if (certificates.length === 0 && missing.size === 0) return undefined;
   return {
     certificates,
+    missing: [...missing],
     hosts,
     ...(serviceName === undefined ? {} : { serviceName }),
     ...(ca === undefined ? {} : { ca: new Secret(ca) }),
@@ -58,13 +65,20 @@ export function readMpns(env: Environment, errors: ConfigError[]): MpnsConfig | 
   };
 }
 
-function readSlot(read: SettingsReader, slot: (typeof SLOTS)[number]): readonly CertificateSettings[] {
+interface Slot {
+  readonly certificate?: CertificateSettings;
+  /** The name of the certificate's setting, where only its key or password is given. */
+  readonly missing?: string;
+}
+
+function readSlot(read: SettingsReader, slot: (typeof SLOTS)[number]): Slot {
   const certificate = read.asGiven(slot.certificate);
   const privateKey = read.asGiven(slot.privateKey);
   const password = read.asGiven(slot.password);
-  if (certificate === undefined) return [];
-  return [
-    {
+  if (certificate === undefined)
+    return privateKey === undefined && password === undefined ? {} : { missing: slot.certificate };
+  return {
+    certificate: {
       setting: slot.certificate,
       certificate: new Secret(certificate),
       ...(privateKey === undefined
@@ -72,7 +86,7 @@ function readSlot(read: SettingsReader, slot: (typeof SLOTS)[number]): readonly 
         : { privateKey: { setting: slot.privateKey, text: new Secret(privateKey) } }),
       ...(password === undefined ? {} : { password: new Secret(password) }),
     },
-  ];
+  };
 }
 
 function readHosts(read: SettingsReader, errors: ConfigError[]): readonly HostRule[] {

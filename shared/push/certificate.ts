@@ -28,6 +28,7 @@ export interface CertificateRules {
 
 /** What a certificate broke. Alerts and docs/mpns.md go by these names. */
 type CertificateRule =
+  | "missing"
   | "readable"
   | "password"
   | "legacy_cipher"

@@ -55,7 +55,7 @@ const CERTIFICATE_ALERTS: ReadonlySet<string> = new Set(
 /** Checks the certificates and logs what they break. A sender without a valid one is stopped, alone. */
 export function createMpnsSender(options: MpnsSenderOptions): MpnsSender {
   const { config, clock, log } = options;
-  const read = readMpnsCertificates(config);
+  const read = readMpnsCertificates(config, options.extraAuthorities);
   const connections = createConnections(options, read.ca);
   const choose = () => chooseCertificate(read.certificates, clock.now());
   let checkedOn: string | undefined;

@@ -1,6 +1,6 @@
 // The client certificates of MPNS: read from the settings once, and checked at start and daily. The log lines are what
 // the alerts go by (infra/modules/alerts.bicep). No I/O: settings, time and log are handed in.
-import type { X509Certificate } from "node:crypto";
+import { X509Certificate } from "node:crypto";
 import type { Log } from "../base/log.ts";
 import { err, ok, type Result } from "../base/result.ts";
 import type { MpnsConfig } from "../config/mpns.ts";
@@ -25,23 +25,29 @@ export interface MpnsCertificates {
 /** From so many days before its end on, the line about a certificate is a warning. */
 const WARNING_DAYS = 30;
 
-export function readMpnsCertificates(config: MpnsConfig): MpnsCertificates {
+/** @param extraAuthorities PEM: authorities of EXTRA_CA_FILE, which complete a chain too. */
+export function readMpnsCertificates(
+  config: MpnsConfig,
+  extraAuthorities: readonly string[] = [],
+): MpnsCertificates {
   const { serviceName, roots } = config;
   const authorities = readCa(config);
-  if (!authorities.ok) return { certificates: [], faults: [authorities.error] };
-  if (serviceName === undefined)
-    return {
-      certificates: [],
-      faults: [{ setting: "MPNS_SERVICE_NAME", rule: "common_name", error: "is missing" }],
-    };
-  const rules = { serviceName, authorities: authorities.value, ...(roots === undefined ? {} : { roots }) };
+  const missing = config.missing.map(toMissing);
+  if (!authorities.ok) return { certificates: [], faults: [authorities.error, ...missing] };
+  if (serviceName === undefined) return { certificates: [], faults: missing };
+  const known = [...authorities.value, ...extraAuthorities.map((pem) => new X509Certificate(pem))];
+  const rules = { serviceName, authorities: known, ...(roots === undefined ? {} : { roots }) };
   const results = config.certificates.map((settings) => readClientCertificate(settings, rules));
   const ca = authorities.value.map((one) => one.toString());
   return {
     certificates: results.flatMap((result) => (result.ok ? [result.value] : [])),
-    faults: results.flatMap((result) => (result.ok ? [] : [result.error])),
+    faults: [...results.flatMap((result) => (result.ok ? [] : [result.error])), ...missing],
     ...(ca.length === 0 ? {} : { ca }),
   };
+}
+
+function toMissing(setting: string): CertificateFault {
+  return { setting, rule: "missing", error: "is missing" };
 }
 
 function readCa({ ca }: MpnsConfig): Result<readonly X509Certificate[], CertificateFault> {

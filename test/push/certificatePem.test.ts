@@ -158,7 +158,7 @@ test.each([
   ["a key that is cut", privateKey.replace(/\n.{40}/, "\n"), "readable"],
   ["an unresolved reference", "@Microsoft.KeyVault(SecretUri=https://kv/s)", "readable"],
   [
-    "a signed PFX",
+    "a PFX without content",
     Buffer.from("3009020103300406022a03", "hex").toString("base64").padEnd(16, "A"),
     "readable",
   ],

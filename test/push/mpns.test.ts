@@ -30,7 +30,7 @@ afterEach(async () => {
   await bench.reset();
 });
 
-describe("R127: what a push holds", () => {
+describe("R127, P1: what a push holds", () => {
   test("the ID and nothing else, the class by urgency, a GUID, and no target", async () => {
     const sender = bench.create();
     const channel = endpoint.openChannel();

@@ -133,11 +133,20 @@ describe("client certificates", () => {
 
   test.each([
     ["MPNS_SERVICE_NAME", { MPNS_SERVICE_NAME: "" }],
+    ["MPNS_CERTIFICATE", { MPNS_CERTIFICATE: "" }],
+    ["MPNS_CERTIFICATE", { MPNS_CERTIFICATE: "", MPNS_SERVICE_NAME: "", MPNS_PRIVATE_KEY: "a key" }],
     ["MPNS_CA", { MPNS_CA: "nothing of the kind" }],
     ["MPNS_PRIVATE_KEY", { MPNS_PRIVATE_KEY: "nothing of the kind" }],
   ])("%s that cannot be used stops this sender", (setting, settings) => {
     expect(bench.create(settings).isServing()).toBe(false);
     expect(bench.eventsOf(/sender_stopped/)).toMatchObject([{ level: "error", sender: "mpns", setting }]);
+  });
+
+  test("a next key without its certificate is reported, and stops nothing", () => {
+    expect(bench.create({ MPNS_PRIVATE_KEY_NEXT: "a key" }).isServing()).toBe(true);
+    expect(bench.eventsOf(/certificate_refused/)).toMatchObject([
+      { setting: "MPNS_CERTIFICATE_NEXT", rule: "missing" },
+    ]);
   });
 
   test("a server that ends the handshake with an alert about our certificate is a credentials error", async () => {
