@@ -168,9 +168,10 @@ describe("time", () => {
     expect(judgeTime(one, secondsFrom(inDays(10), 1))).toBe("not_after");
   });
 
-  test("an intermediate that ends first ends the certificate", async () => {
+  test("an authority that ends first ends the certificate", async () => {
     const one = await at(0, 3650);
-    expect(one.validTo).toEqual(new X509Certificate(intermediate.certificate).validToDate);
+    const ends = [root, intermediate].map(({ certificate }) => new X509Certificate(certificate).validToDate);
+    expect(one.validTo.getTime()).toBe(Math.min(...ends.map((end) => end.getTime())));
   });
 
   test("of two the newer is used as soon as it is valid, and the older until then and after the newer's end", async () => {
