@@ -1,4 +1,4 @@
-// Azurite's table service in a process of its own.
+// A service of Azurite in a process of its own: tables, or blobs for the real Functions host.
 // Azurite writes its files every few seconds and when it ends. When its process is killed, what was stored in the last
 // seconds is lost, even with a directory. That does not happen in Azure.
 import { type ChildProcess, spawn } from "node:child_process";
@@ -9,7 +9,7 @@ import { startOnPort } from "./port.ts";
 export interface Azurite {
   /** For STORAGE_CONNECTION_STRING. */
   readonly connectionString: string;
-  /** Of its table service. */
+  /** Of the service, with the account. */
   readonly url: string;
   /** The id of its process, which changes when it is restarted. */
   readonly pid: () => number | undefined;
@@ -17,6 +17,8 @@ export interface Azurite {
 }
 
 export interface AzuriteOptions {
+  /** Default: `table`. */
+  readonly service?: "table" | "blob";
   /** Where the data is kept; without it, in memory. */
   readonly directory?: string;
   /** A port that is taken is replaced. Default: a free one. */
@@ -40,18 +42,16 @@ const MAX_RESTARTS = 5;
 export async function createAzurite(options: AzuriteOptions = {}): Promise<Azurite> {
   const { port, current } = await startOnPort(options.port, async (free) => ({
     port: free,
-    current: await startProcess(free, options.directory),
+    current: await startProcess(free, options),
   }));
   const running: Running = { port, current, isClosed: false };
-  const { onTrouble } = options;
-  const watching =
-    onTrouble === undefined ? Promise.resolve() : keepRunning(running, options.directory, onTrouble);
+  const watching = options.onTrouble === undefined ? Promise.resolve() : keepRunning(running, options);
   const url = `http://127.0.0.1:${port}/${ACCOUNT}`;
   return {
     url,
     connectionString:
       `DefaultEndpointsProtocol=http;AccountName=${ACCOUNT};AccountKey=${ACCOUNT_KEY};` +
-      `TableEndpoint=${url};`,
+      `${options.service === "blob" ? "Blob" : "Table"}Endpoint=${url};`,
     pid: () => running.current.child.pid,
     close: async () => {
       running.isClosed = true;
@@ -75,11 +75,8 @@ interface Running {
   isClosed: boolean;
 }
 
-async function keepRunning(
-  running: Running,
-  directory: string | undefined,
-  onTrouble: (sentence: string) => void,
-): Promise<void> {
+async function keepRunning(running: Running, options: AzuriteOptions): Promise<void> {
+  const { directory, onTrouble = () => undefined } = options;
   for (let restarts = 0; ; restarts++) {
     await running.current.exited;
     if (running.isClosed) return;
@@ -90,7 +87,7 @@ async function keepRunning(
       return onTrouble(`Table Storage (Azurite) ended again (${why}). It is not restarted any more.`);
     onTrouble(`Table Storage (Azurite) ended unexpectedly (${why}). It is being restarted.`);
     try {
-      running.current = await startProcess(running.port, directory);
+      running.current = await startProcess(running.port, options);
     } catch (error) {
       return onTrouble(error instanceof Error ? error.message : String(error));
     }
@@ -102,16 +99,19 @@ async function keepRunning(
   }
 }
 
-async function startProcess(port: number, directory: string | undefined): Promise<AzuriteProcess> {
-  const script = createRequire(import.meta.url).resolve("azurite/dist/src/table/main.js");
+async function startProcess(
+  port: number,
+  { service = "table", directory }: AzuriteOptions,
+): Promise<AzuriteProcess> {
+  const script = createRequire(import.meta.url).resolve(`azurite/dist/src/${service}/main.js`);
   const child = spawn(
     process.execPath,
     [
       `--import=${new URL("./endWithParent.ts", import.meta.url).href}`,
       script,
-      "--tableHost=127.0.0.1",
-      `--tablePort=${port}`,
-      // Azurite treats an unknown, newer api-version as the newest that it knows. It reports nothing to anyone.
+      `--${service}Host=127.0.0.1`,
+      `--${service}Port=${port}`,
+      // Azurite treats an unknown, newer api-version as the newest that it knows.
       "--skipApiVersionCheck",
       "--disableTelemetry",
       ...(directory === undefined ? ["--inMemoryPersistence"] : ["--location", directory]),
@@ -127,7 +127,7 @@ async function startProcess(port: number, directory: string | undefined): Promis
     for (const stream of [child.stdout, child.stderr])
       stream?.setEncoding("utf8").on("data", (text: string) => {
         output = (output + text).slice(-4096);
-        if (output.includes("successfully started on")) resolve();
+        if (/successfully (?:started|listens) on/.test(output)) resolve();
       });
   });
   await Promise.race([

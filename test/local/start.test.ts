@@ -1,10 +1,12 @@
 // What a newcomer meets before the stack runs: options, the Node.js version, the lock, an unwritable folder.
-import { execFile, spawn } from "node:child_process";
+import { execFile, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { COLUMNS } from "../../local/columns.ts";
+import { findCoreTools } from "../../local/coreTools.ts";
 import { toShownLine } from "../../local/hostLines.ts";
 import { lockDirectory } from "../../local/lock.ts";
 import { parseOptions, toNotes } from "../../local/options.ts";
@@ -73,6 +75,32 @@ describe("the check of Node.js before each script", () => {
     const [, major, minor] = /FLOOR = \[(\d+), (\d+)\]/.exec(await readFile(CHECK, "utf8")) ?? [];
     expect(engines.node).toBe(`>=${major}.${minor}`);
     expect(await readFile(join(root, "README.md"), "utf8")).toContain(`Node ${major}.${minor} or later`);
+  });
+});
+
+describe("the Core Tools", () => {
+  const find = (path: string, existing: readonly string[]) =>
+    findCoreTools(path, { delimiter: ":", isExecutable: (file) => existing.includes(file) });
+
+  test.each([
+    { path: "/a:/b", existing: ["/b/func", "/c/func"], found: "/b/func" },
+    { path: "/a:/b", existing: ["/a/func.cmd", "/b/func"], found: "/a/func.cmd" },
+    { path: ":/a", existing: ["/func"], found: undefined }, // never the current folder
+    { path: "", existing: [], found: undefined },
+  ])("are $found on the PATH $path with $existing", ({ path, existing, found }) => {
+    expect(find(path, existing)).toBe(found);
+  });
+
+  test("that are missing are one clear message, without a download of another package", () => {
+    const { PATH: _, ...environment } = process.env;
+    const { status, stdout, stderr } = spawnSync(process.execPath, [join(root, "local/startFunc.ts")], {
+      env: environment,
+      encoding: "utf8",
+    });
+    expect(status).toBe(1);
+    expect(stdout.replaceAll("\n", " ")).toContain("Core Tools are not installed");
+    expect(stdout.split("\n").filter((line) => line.length > COLUMNS)).toEqual([]);
+    expect(stderr).toBe("");
   });
 });
 

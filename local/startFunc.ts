@@ -1,0 +1,66 @@
+// npm run start:func: the bundle under the real Functions host (Azure Functions Core Tools), with the services of
+// `npm start` (services.ts). Nothing is kept: the data ends with it.
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { accessSync, constants } from "node:fs";
+import { delimiter, join } from "node:path";
+import { bundle } from "../scripts/bundle.ts";
+import { root } from "../scripts/root.ts";
+import { createAzurite } from "./azurite.ts";
+import { createClosing } from "./closing.ts";
+import { wrap } from "./columns.ts";
+import { findCoreTools, NO_CORE_TOOLS } from "./coreTools.ts";
+import { createServices } from "./services.ts";
+
+const say = (text: string) => {
+  for (const line of wrap(text)) process.stdout.write(`${line}\n`);
+};
+
+const func = findCoreTools(process.env["PATH"] ?? "", { delimiter, isExecutable });
+if (func === undefined) {
+  say(NO_CORE_TOOLS);
+  process.exitCode = 1;
+} else process.exitCode = await run(func);
+
+async function run(command: string): Promise<number> {
+  const { keep, close } = createClosing();
+  // Ctrl-C reaches the Core Tools too. The services end after them.
+  process.on("SIGINT", () => undefined).on("SIGTERM", () => undefined);
+  try {
+    say("Starting …");
+    await bundle("functions/main.ts", join(root, "dist"));
+    const services = keep(
+      await createServices({ onPart: ({ name, url }) => say(`  ${name.padEnd(18)}${url}`), onTrouble: say }),
+    );
+    const blobs = keep(await createAzurite({ service: "blob" })); // the host keeps the locks of its timers there
+    // Settings in the environment win over those of local.settings.json.
+    const settings = {
+      ...services.settings,
+      AzureWebJobsStorage: blobs.connectionString,
+      FUNCTIONS_WORKER_RUNTIME: "node",
+    };
+    say("  Core Tools check no function key on this machine. Their output follows.");
+    const child = spawn(command, ["start"], {
+      cwd: root,
+      env: { ...process.env, ...settings },
+      stdio: "inherit",
+      shell: process.platform === "win32", // it is func.cmd there
+    });
+    await once(child, "exit");
+    return child.exitCode ?? 1;
+  } catch (error) {
+    say(error instanceof Error ? error.message : String(error));
+    return 1;
+  } finally {
+    await close();
+  }
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
