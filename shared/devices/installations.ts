@@ -7,6 +7,7 @@ import type { Keyring, RecipientKey } from "../crypto/keyring.ts";
 import type { InstallationId, InstallationRequest, UserId } from "../domain/notification.ts";
 import type { Tasks } from "../outbox/tasks.ts";
 import type { Failure } from "../problem.ts";
+import type { Registration } from "../push/sender.ts";
 import type { Senders } from "../push/senders.ts";
 import { untilWon } from "../store/race.ts";
 import type { Store } from "../store/store.ts";
@@ -79,6 +80,12 @@ interface RegisterCommand {
   readonly request: InstallationRequest;
 }
 
+function toRegistration(request: InstallationRequest): Registration {
+  const { platform, pushChannel: channel } = request;
+  const vapidPublicKey = request.platform === "browser" ? request.vapidPublicKey : undefined;
+  return { platform, channel, ...(vapidPublicKey === undefined ? {} : { vapidPublicKey }) };
+}
+
 async function register(
   options: InstallationsOptions,
   { userId, installationId, request }: RegisterCommand,
@@ -88,7 +95,7 @@ async function register(
   const { platform, pushChannel: channel } = request;
   const sender = senders.forPlatform(platform);
   if (sender === undefined) return err({ reason: "platform_not_served" });
-  const admission = await sender.admit?.({ platform, channel }, context);
+  const admission = await sender.admit?.(toRegistration(request), context);
   if (admission?.kind === "refused") return err({ reason: "push_channel_refused", detail: admission.detail });
   const purposes = await keyring.purposes(context.signal);
   const wanted: Wanted = {

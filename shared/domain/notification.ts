@@ -136,6 +136,11 @@ export const InstallationRequest = z
       pushChannel: z
         .strictObject({ endpoint: channelUri(), p256dh: publicKey(), auth: authSecret() })
         .transform(({ endpoint, p256dh, auth }): Subscription => ({ endpoint, p256dh, authSecret: auth })),
+      vapidPublicKey: publicKey()
+        .describe(
+          "The application server key that the browser subscribed under, as push-config answered it (RFC 8292 §4). Without it the newest one is assumed.",
+        )
+        .optional(),
     }),
   ])
   .meta({ id: "InstallationRequest" });
