@@ -14,6 +14,7 @@ import {
   createCertificateAuthority,
   type Identity,
 } from "../../local/certificateAuthority.ts";
+import vector from "../vectors/clientCertificate.json" with { type: "json" };
 
 const NAME = "push.example.com";
 const now = new Date();
@@ -115,6 +116,10 @@ describe("a certificate is refused", () => {
       ok: false,
       error: { setting: "A_KEY", rule: "readable" },
     });
+  });
+
+  test("whose key is too short for TLS", () => {
+    expect(read(vector.weak)).toMatchObject({ error: { setting: "A_CERTIFICATE", rule: "tls" } });
   });
 
   test("when its authority has the right name and another key", async () => {

@@ -48,6 +48,22 @@ describe("in the app", () => {
       expect(text).not.toContain(line);
   });
 
+  test("the timer checks it on the next day, also while the store is unavailable", async () => {
+    const nowhere = "http://127.0.0.1:1/devstoreaccount1";
+    const api = await createApi("in process", {
+      settings: {
+        ...settings(),
+        STORAGE_CONNECTION_STRING: `DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey=a2V5;TableEndpoint=${nowhere};`,
+      },
+    });
+    const countChecks = () => api.lines.filter((line) => line.includes('"certificate_checked"')).length;
+    expect(countChecks()).toBe(1);
+    api.advance(86_400);
+    await expect(api.runTimer("dropExpired")).rejects.toThrow();
+    expect(countChecks()).toBe(2);
+    await api.close();
+  });
+
   test("nothing is said where there is none", async () => {
     expect((await linesOf({})).all).toEqual([]);
     expect((await linesOf({ MPNS_CERTIFICATE: " " })).all).toEqual([]);
