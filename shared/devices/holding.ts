@@ -9,9 +9,8 @@ import type {
   DeviceRows,
   FormerChannel,
   InstallationRow,
-  Store,
-  Versioned,
-} from "../store/store.ts";
+} from "./rows.ts";
+import type { Store, Versioned } from "../store/store.ts";
 
 export interface HoldingOptions {
   readonly store: Store;

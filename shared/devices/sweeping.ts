@@ -6,11 +6,12 @@ import { mapBounded } from "../base/deadline.ts";
 import { toCause } from "../base/log.ts";
 import type { ChannelKey, RecipientKey } from "../crypto/keyring.ts";
 import { DAY_MS } from "../domain/id.ts";
-import type { ChannelRow, FormerChannel, SweptDevice, SweptTable, Versioned } from "../store/store.ts";
+import type { ChannelRow, FormerChannel, SweptDevice, SweptTable } from "./rows.ts";
+import type { Versioned } from "../store/store.ts";
 import { isInForce, isLive } from "./devices.ts";
 import type { InstallationsOptions } from "./installations.ts";
 import { releaseUnused } from "./holding.ts";
-import { RELEASED_CHANNEL_KEPT_MS } from "./reconciling.ts";
+import { RELEASED_CHANNEL_KEPT_MS } from "./former.ts";
 import { removeInstallation } from "./removing.ts";
 
 const PAGE_ROWS = 1000;

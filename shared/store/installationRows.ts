@@ -13,8 +13,8 @@ import type {
   InstallationRow,
   InstallationRows,
   SweptDevice,
-  Versioned,
-} from "./store.ts";
+} from "../devices/rows.ts";
+import type { Versioned } from "./store.ts";
 import type { RowKey, StoredRow, TableOperation, Tables, Values } from "./table.ts";
 
 const INSTALLATIONS = "installations";

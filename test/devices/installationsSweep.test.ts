@@ -13,17 +13,15 @@ import type { OutboxRow } from "../../shared/outbox/work.ts";
 import type { DirectoryEntry, DirectoryOutcome, Sender } from "../../shared/push/sender.ts";
 import { createSenders } from "../../shared/push/senders.ts";
 import { Secret } from "../../shared/base/secret.ts";
-import {
-  type ChannelHolder,
-  type ChannelRow,
-  type DeviceChange,
-  type DeviceState,
-  type FormerChannel,
-  type InstallationRow,
-  type Store,
-  StoreUnavailableError,
-  type Versioned,
-} from "../../shared/store/store.ts";
+import type {
+  ChannelHolder,
+  ChannelRow,
+  DeviceChange,
+  DeviceState,
+  FormerChannel,
+  InstallationRow,
+} from "../../shared/devices/rows.ts";
+import { type Store, StoreUnavailableError, type Versioned } from "../../shared/store/store.ts";
 import { silentLog } from "../helpers/store.ts";
 
 const never = new AbortController().signal;
