@@ -16,7 +16,6 @@ export interface PathOptions {
 export function findCoreTools(path: string, { delimiter, isExecutable }: PathOptions): string | undefined {
   const files = path
     .split(delimiter)
-    .filter((folder) => folder !== "")
-    .flatMap((folder) => [`${folder}/func`, `${folder}/func.cmd`]);
+    .flatMap((folder) => (folder === "" ? [] : [`${folder}/func`, `${folder}/func.cmd`]));
   return files.find(isExecutable);
 }

@@ -132,6 +132,12 @@ describe.each([
     expect(answer).not.toContain("a body");
   });
 
+  test("HEAD is served where it is registered, without a body, and is a 404 elsewhere", async () => {
+    const response = await fetch(`${host.url}/api/head`, { method: "HEAD" });
+    expect([response.status, await response.text()]).toEqual([200, ""]);
+    expect((await fetch(`${host.url}/api/items/1`, { method: "HEAD" })).status).toBe(404);
+  });
+
   test("bytes go in and out unchanged", async () => {
     const bytes = Uint8Array.from({ length: 70_000 }, (_value, index) => index % 256);
     const response = await fetch(`${host.url}/api/bytes`, { method: "POST", body: bytes });
