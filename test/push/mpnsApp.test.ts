@@ -6,16 +6,22 @@ import { type Api, createApi } from "../helpers/api.ts";
 import { issueClient, SERVICE_NAME, toPem } from "../helpers/mpns.ts";
 
 let endpoint: MpnsEndpoint;
+/** Lends its issuer, hub and tables to the others. */
+let base: Api;
 let endpointAheadMs = 0;
 const serviceNames = [SERVICE_NAME];
 beforeAll(async () => {
+  base = await createApi("in process", {});
   endpoint = await createMpnsEndpoint({ serviceNames, now: () => new Date(Date.now() + endpointAheadMs) });
 });
-afterAll(() => endpoint.close());
+afterAll(async () => {
+  await base.close();
+  await endpoint.close();
+});
 
 describe("in the app", () => {
   const linesOf = async (settings: Readonly<Record<string, string>>) => {
-    const api = await createApi("in process", { settings });
+    const api = await createApi("in process", { beside: base, settings });
     const atStart = api.lines.length;
     const failed = await api.runTimer("dropExpired").then(
       () => false,
@@ -51,6 +57,7 @@ describe("in the app", () => {
   test("the timer checks it on the next day, also while the store is unavailable", async () => {
     const nowhere = "http://127.0.0.1:1/devstoreaccount1";
     const api = await createApi("in process", {
+      beside: base,
       settings: {
         ...settings(),
         STORAGE_CONNECTION_STRING: `DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey=a2V5;TableEndpoint=${nowhere};`,
@@ -61,11 +68,11 @@ describe("in the app", () => {
     api.advance(86_400);
     await expect(api.runTimer("dropExpired")).rejects.toThrow();
     expect(countChecks()).toBe(2);
+    api.advance(-86_400); // the clock is the other apps' too
     await api.close();
   });
 
   test("nothing is said where there is none", async () => {
-    expect((await linesOf({})).all).toEqual([]);
     expect((await linesOf({ MPNS_CERTIFICATE: " " })).all).toEqual([]);
   });
 
@@ -84,24 +91,24 @@ describe("in the app", () => {
 });
 
 describe("a Windows Phone", () => {
-  const register = (api: Api, pushChannel: string, user = "alice") =>
+  const register = (api: Api, pushChannel: string, user: string) =>
     api.as(user, "PUT", "/api/installations/phone", { platform: "mpns", pushChannel });
-  const send = (api: Api, user = "alice") => api.send({ to: [user], payload: { text: "hello" } });
+  const send = (api: Api, user: string) => api.send({ to: [user], payload: { text: "hello" } });
   const isReceived = (id: unknown) => endpoint.received.some(({ body }) => body === id);
 
   test("is registered, pushed to, and removed once its app has closed the channel (R116)", async () => {
-    const api = await createApi("in process", { settings: endpoint.settings });
+    const api = await createApi("in process", { beside: base, settings: endpoint.settings });
     try {
       const channel = endpoint.openChannel();
-      expect(await register(api, channel)).toMatchObject({ status: 201 });
-      const first = (await send(api)).json();
+      expect(await register(api, channel, "anna")).toMatchObject({ status: 201 });
+      const first = (await send(api, "anna")).json();
       expect(first).toMatchObject({ push: "accepted" });
       expect(endpoint.received.at(-1)).toMatchObject({ channelUri: channel, body: first["id"] });
 
       endpoint.closeChannel(channel);
-      expect((await send(api)).json()).toMatchObject({ push: "noDevices" });
+      expect((await send(api, "anna")).json()).toMatchObject({ push: "noDevices" });
       const before = endpoint.received.length;
-      expect((await send(api)).json()).toMatchObject({ push: "noDevices" });
+      expect((await send(api, "anna")).json()).toMatchObject({ push: "noDevices" });
       expect(endpoint.received).toHaveLength(before);
     } finally {
       await api.close();
@@ -109,9 +116,9 @@ describe("a Windows Phone", () => {
   });
 
   test("R130: an address that MPNS_HOSTS does not allow is refused, and nothing is said of it", async () => {
-    const api = await createApi("in process", { settings: endpoint.settings });
+    const api = await createApi("in process", { beside: base, settings: endpoint.settings });
     try {
-      const answer = await register(api, "https://evil.example/channel");
+      const answer = await register(api, "https://evil.example/channel", "ben");
       expect(answer).toMatchObject({ status: 400 });
       expect(answer.text).not.toContain("evil.example");
     } finally {
@@ -120,14 +127,14 @@ describe("a Windows Phone", () => {
   });
 
   test("R126: with a broken certificate it is not registered, the hub goes on, and what waits is pushed once the certificate is right", async () => {
-    const api = await createApi("in process", { settings: endpoint.settings });
+    const api = await createApi("in process", { beside: base, settings: endpoint.settings });
     const wrong = await issueClient(endpoint.authority, { usages: ["server"] });
     const stopped = await createApi("in process", {
       beside: api,
       settings: { ...endpoint.settings, MPNS_CERTIFICATE: toPem(wrong) },
     });
     try {
-      expect(await register(api, endpoint.openChannel())).toMatchObject({ status: 201 });
+      expect(await register(api, endpoint.openChannel(), "carl")).toMatchObject({ status: 201 });
       const refused = await register(stopped, endpoint.openChannel(), "bob");
       expect(refused).toMatchObject({ status: 422 });
       expect(refused.json()).toMatchObject({ reason: "platform_not_served" });
@@ -136,7 +143,7 @@ describe("a Windows Phone", () => {
       await stopped.as("carol", "PUT", "/api/installations/phone", apple);
       expect((await send(stopped, "carol")).json()).toMatchObject({ push: "accepted" });
 
-      const sent = await send(stopped);
+      const sent = await send(stopped, "carl");
       expect(sent).toMatchObject({ status: 202 });
       expect(sent.json()).toMatchObject({ push: "pending" });
       const { id } = sent.json();
@@ -154,7 +161,11 @@ describe("a Windows Phone", () => {
   });
 
   test("through the bundle: pushed to with the right certificate, and not when the endpoint refuses the handshake", async () => {
-    const api = await createApi("through the local host", { settings: endpoint.settings });
+    const broken = await issueClient(endpoint.authority, { usages: ["server"] });
+    const api = await createApi("through the local host", {
+      beside: base,
+      settings: { ...endpoint.settings, MPNS_CERTIFICATE_NEXT: toPem(broken) },
+    });
     const stranger = await createCertificateAuthority("stranger");
     const trusted = [endpoint.authority.certificate];
     const refusals: readonly (readonly [string, () => void])[] = [
@@ -163,13 +174,16 @@ describe("a Windows Phone", () => {
       ["COMMON_NAME", () => void serviceNames.splice(0, 1, "other.example.com")],
     ];
     try {
-      expect(await register(api, endpoint.openChannel())).toMatchObject({ status: 201 });
-      expect((await send(api)).json()).toMatchObject({ push: "accepted" });
+      const refused = api.lines.find((line) => line.includes("certificate_refused"));
+      expect(refused).toContain('"rule":"client_authentication"');
+      expect(refused).toContain('"setting":"MPNS_CERTIFICATE_NEXT"');
+      expect(await register(api, endpoint.openChannel(), "dora")).toMatchObject({ status: 201 });
+      expect((await send(api, "dora")).json()).toMatchObject({ push: "accepted" });
       for (const [reason, breakIt] of refusals) {
         endpoint.trustClients(trusted); // closes the connections
         breakIt();
         const before = endpoint.refusedHandshakes.length;
-        const sent = (await send(api)).json();
+        const sent = (await send(api, "dora")).json();
         expect(sent, reason).toMatchObject({ push: "pending" });
         expect(endpoint.refusedHandshakes.slice(before)).toContain(reason);
         expect(isReceived(sent["id"])).toBe(false);
@@ -177,7 +191,7 @@ describe("a Windows Phone", () => {
         serviceNames.splice(0, 1, SERVICE_NAME);
       }
       endpoint.trustClients(trusted);
-      expect((await send(api)).json()).toMatchObject({ push: "accepted" });
+      expect((await send(api, "dora")).json()).toMatchObject({ push: "accepted" });
     } finally {
       await api.close();
     }
