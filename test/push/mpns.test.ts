@@ -1,5 +1,6 @@
 // The MPNS sender over real TLS against the local endpoint: what it sends, to whom it connects, and what it makes of
 // answers.
+import { X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
@@ -13,6 +14,7 @@ import { createMpnsEndpoint, type MpnsEndpoint } from "../../local/mpnsEndpoint.
 import type { MpnsSender } from "../../shared/push/mpns.ts";
 import type { PushMessage } from "../../shared/push/sender.ts";
 import { createMpnsBench, issueClient, SERVICE_NAME, toMpnsMessage, toPem } from "../helpers/mpns.ts";
+import vector from "../vectors/clientCertificate.json" with { type: "json" };
 
 let endpoint: MpnsEndpoint;
 let intermediate: CertificateAuthority;
@@ -86,6 +88,31 @@ describe("R127, P1: what a push holds", () => {
       kind: "accepted",
     });
   });
+});
+
+test.each<[string, Readonly<Record<string, string>>]>([
+  ["a PFX", { MPNS_CERTIFICATE: vector.pfx.aes256 }],
+  ["a PFX of an older Windows", { MPNS_CERTIFICATE: vector.pfx.tripleDes }],
+  [
+    "PEM without line breaks and an encrypted key",
+    {
+      MPNS_CERTIFICATE: [vector.root, vector.certificate, vector.intermediate]
+        .join(" ")
+        .replaceAll("\n", " "),
+      MPNS_PRIVATE_KEY: vector.encryptedKey.replaceAll("\n", "\\n"),
+    },
+  ],
+])("%s with its password is presented, with its intermediate", async (_what, settings) => {
+  endpoint.trustClients([vector.root]);
+  try {
+    const sender = bench.create({ ...settings, MPNS_CERTIFICATE_PASSWORD: vector.password });
+    expect(await bench.push(sender)).toEqual({ kind: "accepted" });
+    expect(endpoint.received.at(-1)?.fingerprint).toBe(
+      new X509Certificate(vector.certificate).fingerprint256,
+    );
+  } finally {
+    endpoint.trustClients([endpoint.authority.certificate]);
+  }
 });
 
 describe("R126: whom it connects to", () => {
