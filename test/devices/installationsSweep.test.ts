@@ -313,3 +313,32 @@ test.each<{ fate: Fate; isCrash: boolean }>([
         }
   expect(runs).toBeGreaterThanOrEqual(30);
 });
+
+test("registrations and removals while the directory is away stay bounded, and are all cleaned up", async () => {
+  const world = createWorld();
+  const isDirectory = (name: string) => name === "put" || name === "remove";
+  const away = createInstance(world, (name) => (isDirectory(name) ? "failsBefore" : "passes"));
+  const context = { log: silentLog, signal: never };
+  const userId = UserId.parse("A");
+  const register = (id: string, pushChannel: string) =>
+    away.register(userId, InstallationId.parse(id), { platform: "fcmv1", pushChannel }, context);
+  // One push channel under ever new installation ids.
+  for (let round = 0; round < 222; round++) {
+    const id = `phone-${round}`;
+    expect(await register(id, "k0")).toMatchObject({ ok: true, value: { isPending: true } });
+    await away.remove(userId, InstallationId.parse(id), context);
+  }
+  expect([world.former.size, world.channels.size, world.installations.size]).toEqual([1, 1, 0]);
+  // Ever new push channels: at some point the user has to wait for the hub.
+  const results = [];
+  for (let round = 0; round < 60; round++) results.push(await register("phone", `k${round + 1}`));
+  expect(results.at(-1)).toEqual({
+    ok: false,
+    error: { reason: "hub_unavailable", retryAfterSeconds: expect.any(Number) as number },
+  });
+  expect(world.former.size).toBe(50);
+  await redeliver(world);
+  expect(world.outbox.size).toBe(0);
+  expect(listFaults(world)).toEqual([]);
+  expect(world.hub.size).toBe(1);
+});

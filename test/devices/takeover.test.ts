@@ -373,8 +373,8 @@ describe("races", () => {
     expect(channelsInHub(...channels)).toEqual([]);
   });
 
-  test("twelve users who register one channel at once: one has it, and no answer is a 500", async () => {
-    const users = fresh(12);
+  test("six users who register one channel at once: one has it, and no answer is a 500", async () => {
+    const users = fresh(6);
     const channel = `${users[0] ?? ""}-shared`;
     const answers = await Promise.all(users.map((user) => register(user, "phone", channel)));
     for (const { status, text } of answers) expect([200, 201, 202, 503], text).toContain(status);
