@@ -100,7 +100,7 @@ function toPushConfig(webPush: WebPushSender | undefined): PushConfig {
 }
 
 function createWrapper({ kek, allowLoopback }: Config, credential: TokenCredential): KeyWrapper {
-  if ("keyUrl" in kek) return createKeyVaultWrapper({ keyUrl: kek.keyUrl, credential, allowLoopback });
+  if ("vaultKey" in kek) return createKeyVaultWrapper({ key: kek.vaultKey, credential, allowLoopback });
   return createLocalKeyWrapper(kek.localKeks);
 }
 

@@ -1,122 +1,149 @@
-// An issuer's keys: OpenID Connect Discovery, the key set, and when to ask for them again. This is I/O.
-//
-// jose's own remote key set has no cool-down after a failed fetch, follows what it is given and reads documents of any
-// size; it verifies here, and what is fetched, when and from where is decided in this file.
+// Keeps the keys of one issuer: when to ask for them again, and how long to use the ones it has. I/O through
+// issuerDocuments.ts.
 import type { CryptoKey } from "jose";
-import { isLoopback } from "../config/config.ts";
+import { createCoolDown, type CoolDown } from "../base/coolDown.ts";
 import type { Log } from "../base/log.ts";
 import { err, ok, type Result } from "../base/result.ts";
-import { isMembers } from "./jws.ts";
-import { toVerificationKeys, type VerificationKeys } from "./keySet.ts";
+import { fetchKeySet, type IssuerDocumentsOptions } from "./issuerDocuments.ts";
+import { isSameKeySet, type KeySetPolicy, toVerificationKeys, type VerificationKeys } from "./keySet.ts";
 
-const FETCH_TIMEOUT_MS = 5_000; // discovery and key set together
-const MAX_DOCUMENT_BYTES = 256 * 1024;
-/** Age from which keys are asked for again, so that a withdrawn one stops working. */
+/** Age at which keys are asked for again, so that a withdrawn key stops working. */
 const REFRESH_AGE_MS = 10 * 60_000;
 /** Age up to which keys are used while the issuer cannot be reached. */
 const MAX_AGE_MS = 24 * 60 * 60_000;
-/** Between two requests that an unknown `kid` causes; also the longest cool-down after failures. */
+/** Minimum time between two requests that unknown `kid`s cause. */
 const UNKNOWN_KEY_INTERVAL_MS = 30_000;
-const FIRST_COOL_DOWN_MS = 1_000;
-/** A caller whose key is at hand does not wait longer for a refresh. */
+/** How long a caller waits for a refresh when a key to use is at hand already. */
 const REFRESH_PATIENCE_MS = 1_000;
 
 type KeyFailure =
   | { readonly reason: "key_unknown" }
   | { readonly reason: "issuer_unavailable"; readonly retryAfterSeconds: number };
 
+type Found = Result<CryptoKey, KeyFailure>;
+
 export interface IssuerKeys {
   /** The key with this `kid` for this algorithm. Waits for the issuer only as long as `signal` allows. */
-  readonly find: (kid: string, alg: string, signal: AbortSignal) => Promise<Result<CryptoKey, KeyFailure>>;
+  readonly find: (kid: string, alg: string, signal: AbortSignal) => Promise<Found>;
+  /**
+   * The key, if it is in a key set that need not be refreshed yet. An unchanged key set keeps its key objects, so a
+   * key that is the same object as before has been current all the time.
+   */
+  readonly findFresh: (kid: string, alg: string) => CryptoKey | undefined;
 }
 
-export interface IssuerKeysOptions {
-  /** The issuer's identifier, which is also where its discovery document lies (OpenID Connect Discovery §4). */
-  readonly issuer: string;
-  readonly algorithms: ReadonlySet<string>;
-  readonly allowLoopback: boolean;
+export interface IssuerKeysOptions extends IssuerDocumentsOptions, KeySetPolicy {
   readonly log: Log;
+  /** Called when a refresh brought other keys than before. */
+  readonly onChange?: () => void;
   readonly now?: () => Date;
-  readonly fetch?: typeof globalThis.fetch;
+}
+
+/** One issuer's keys and what is known of its availability. */
+interface Keys {
+  readonly options: IssuerKeysOptions;
+  readonly nowMs: () => number;
+  readonly coolDown: CoolDown;
+  held?: { readonly keys: VerificationKeys; readonly readAtMs: number } | undefined;
+  /** The request in progress, which all callers share. */
+  pending?: Promise<void> | undefined;
+  lastAttemptAtMs: number;
 }
 
 /**
- * Keeps the keys of one issuer. Parallel callers share one request; unknown `kid`s cause at most one in 30 s; failed
- * requests cool down for 1 s, growing to 30 s; keys outlive an unreachable issuer by 24 h.
+ * Keeps the keys of one issuer. Parallel callers share one request; unknown `kid`s cause at most one request in 30 s;
+ * failed requests are followed by a pause of 1 s, growing to 30 s; keys stay usable for 24 h while the issuer cannot
+ * be reached.
  */
 export function createIssuerKeys(options: IssuerKeysOptions): IssuerKeys {
-  const { issuer, log, now = () => new Date() } = options;
-  let held: { readonly keys: VerificationKeys; readonly readAtMs: number } | undefined;
-  let pending: Promise<void> | undefined;
-  let lastAttemptAtMs = Number.NEGATIVE_INFINITY;
-  let failures = 0;
-
-  /** A clock that was set back must not lock anything: time before the event counts as long after it. */
-  function elapsedMs(sinceMs: number): number {
-    const elapsed = now().getTime() - sinceMs;
-    return elapsed < 0 ? Number.POSITIVE_INFINITY : elapsed;
-  }
-
-  function coolDownMs(): number {
-    return failures === 0 ? 0 : Math.min(UNKNOWN_KEY_INTERVAL_MS, FIRST_COOL_DOWN_MS * 2 ** (failures - 1));
-  }
-
-  function mayAsk(intervalMs: number): boolean {
-    return pending !== undefined || elapsedMs(lastAttemptAtMs) >= Math.max(intervalMs, coolDownMs());
-  }
-
-  function refresh(): Promise<void> {
-    pending ??= read().finally(() => {
-      pending = undefined;
-    });
-    return pending;
-  }
-
-  async function read(): Promise<void> {
-    const found = await fetchKeys(options);
-    lastAttemptAtMs = now().getTime();
-    if (found.ok) {
-      failures = 0;
-      held = { keys: found.value.keys, readAtMs: lastAttemptAtMs };
-      log.info("issuer_keys_read", { issuer, keys: found.value.keys.size, leftOut: found.value.leftOut });
-    } else {
-      failures++;
-      log.warn("issuer_keys_unavailable", { issuer, cause: found.error, coolDownMs: coolDownMs() });
-    }
-  }
-
-  function unavailable(): Result<never, KeyFailure> {
-    const remainingMs = coolDownMs() - elapsedMs(lastAttemptAtMs);
-    return err({
-      reason: "issuer_unavailable",
-      retryAfterSeconds: Math.max(1, Math.ceil(remainingMs / 1000)),
-    });
-  }
-
+  const { now = () => new Date() } = options;
+  const nowMs = () => now().getTime();
+  const keys: Keys = {
+    options,
+    nowMs,
+    coolDown: createCoolDown(nowMs),
+    lastAttemptAtMs: Number.NEGATIVE_INFINITY,
+  };
   return {
-    find: async (kid, alg, signal) => {
-      // An age without end comes of a clock set back: the keys are asked for again, but not thrown away.
-      const ageMs = held === undefined ? undefined : elapsedMs(held.readAtMs);
-      if (ageMs !== undefined && ageMs >= MAX_AGE_MS && Number.isFinite(ageMs)) held = undefined;
-      if (held === undefined) {
-        if (mayAsk(0)) await waitFor(refresh(), signal);
-      } else if (ageMs !== undefined && ageMs >= REFRESH_AGE_MS && mayAsk(0)) {
-        await waitFor(refresh(), AbortSignal.any([signal, AbortSignal.timeout(REFRESH_PATIENCE_MS)]));
-      }
-      if (held !== undefined && !held.keys.has(kid) && mayAsk(UNKNOWN_KEY_INTERVAL_MS))
-        await waitFor(refresh(), signal);
-      if (held === undefined) return unavailable();
-      const byAlgorithm = held.keys.get(kid);
-      const key = byAlgorithm?.get(alg);
-      if (key !== undefined) return ok(key);
-      // Whether the key exists is open as long as the issuer was not asked with success.
-      const undecided = byAlgorithm === undefined && (failures > 0 || pending !== undefined);
-      return undecided ? unavailable() : err({ reason: "key_unknown" });
-    },
+    find: (kid, alg, signal) => find(keys, kid, alg, signal),
+    findFresh: (kid, alg) => findFresh(keys, kid, alg),
   };
 }
 
-/** Waits for work that never rejects, or for the signal; the work goes on for others. */
+function findFresh(keys: Keys, kid: string, alg: string): CryptoKey | undefined {
+  const { held } = keys;
+  if (held === undefined || elapsedMs(keys, held.readAtMs) >= REFRESH_AGE_MS) return undefined;
+  return held.keys.get(kid)?.get(alg)?.cryptoKey;
+}
+
+async function find(keys: Keys, kid: string, alg: string, signal: AbortSignal): Promise<Found> {
+  dropTooOld(keys);
+  if (keys.held === undefined) {
+    if (mayAsk(keys, 0)) await waitFor(refresh(keys), signal);
+  } else if (elapsedMs(keys, keys.held.readAtMs) >= REFRESH_AGE_MS && mayAsk(keys, 0)) {
+    await waitFor(refresh(keys), AbortSignal.any([signal, AbortSignal.timeout(REFRESH_PATIENCE_MS)]));
+  }
+  if (keys.held !== undefined && !keys.held.keys.has(kid) && mayAsk(keys, UNKNOWN_KEY_INTERVAL_MS))
+    await waitFor(refresh(keys), signal);
+  if (keys.held === undefined) return unavailable(keys);
+  const byAlgorithm = keys.held.keys.get(kid);
+  const key = byAlgorithm?.get(alg);
+  if (key !== undefined) return ok(key.cryptoKey);
+  // While the issuer could not be asked, nobody knows whether the key exists.
+  const isUndecided = byAlgorithm === undefined && (keys.coolDown.isFailing() || keys.pending !== undefined);
+  return isUndecided ? unavailable(keys) : err({ reason: "key_unknown" });
+}
+
+function dropTooOld(keys: Keys): void {
+  if (keys.held === undefined) return;
+  const ageMs = elapsedMs(keys, keys.held.readAtMs);
+  // The age is infinite after the clock was set back: the keys are asked for again, but kept.
+  if (ageMs >= MAX_AGE_MS && Number.isFinite(ageMs)) keys.held = undefined;
+}
+
+/** A clock that was set back must not block anything: then the event counts as long past. */
+function elapsedMs({ nowMs }: Keys, sinceMs: number): number {
+  const elapsed = nowMs() - sinceMs;
+  return elapsed < 0 ? Number.POSITIVE_INFINITY : elapsed;
+}
+
+function mayAsk(keys: Keys, intervalMs: number): boolean {
+  if (keys.pending !== undefined) return true;
+  return elapsedMs(keys, keys.lastAttemptAtMs) >= intervalMs && keys.coolDown.remainingMs() === 0;
+}
+
+function refresh(keys: Keys): Promise<void> {
+  keys.pending ??= read(keys).finally(() => {
+    keys.pending = undefined;
+  });
+  return keys.pending;
+}
+
+async function read(keys: Keys): Promise<void> {
+  const { options, coolDown } = keys;
+  const { issuer, log } = options;
+  const document = await fetchKeySet(options);
+  const found = document.ok ? await toVerificationKeys(document.value, options) : document;
+  keys.lastAttemptAtMs = keys.nowMs();
+  if (!found.ok) {
+    coolDown.failed();
+    log.warn("issuer_keys_unavailable", { issuer, cause: found.error, coolDownMs: coolDown.remainingMs() });
+    return;
+  }
+  coolDown.succeeded();
+  const isSame = keys.held !== undefined && isSameKeySet(keys.held.keys, found.value.keys);
+  const current = isSame && keys.held !== undefined ? keys.held.keys : found.value.keys;
+  keys.held = { keys: current, readAtMs: keys.lastAttemptAtMs };
+  if (!isSame) options.onChange?.();
+  log.info("issuer_keys_read", { issuer, keys: current.size, leftOut: found.value.leftOut });
+}
+
+function unavailable({ coolDown }: Keys): Found {
+  const retryAfterSeconds = Math.max(1, Math.ceil(coolDown.remainingMs() / 1000));
+  return err({ reason: "issuer_unavailable", retryAfterSeconds });
+}
+
+/** Waits for work that never rejects, or for the signal. The work goes on for the other callers. */
 async function waitFor(work: Promise<void>, signal: AbortSignal): Promise<void> {
   if (signal.aborted) return;
   const { promise: aborted, resolve } = Promise.withResolvers<void>();
@@ -126,68 +153,4 @@ async function waitFor(work: Promise<void>, signal: AbortSignal): Promise<void> 
   signal.addEventListener("abort", stop, { once: true });
   await Promise.race([work, aborted]);
   signal.removeEventListener("abort", stop);
-}
-
-type Fetched<T> = Promise<Result<T, string>>;
-
-async function fetchKeys(
-  options: IssuerKeysOptions,
-): Fetched<{ readonly keys: VerificationKeys; readonly leftOut: number }> {
-  const { issuer, algorithms } = options;
-  const signal = AbortSignal.timeout(FETCH_TIMEOUT_MS);
-  // OpenID Connect Discovery §4.1: a slash at the end of the issuer is removed first.
-  const address = `${issuer.replace(/\/$/, "")}/.well-known/openid-configuration`;
-  const discovery = await fetchDocument(address, "discovery", options, signal);
-  if (!discovery.ok) return discovery;
-  if (!isMembers(discovery.value)) return err("discovery_form");
-  const { issuer: stated, jwks_uri: keySetAddress } = discovery.value;
-  if (stated !== issuer) return err("discovery_of_another_issuer"); // §4.3
-  if (typeof keySetAddress !== "string") return err("discovery_form");
-  const keySet = await fetchDocument(keySetAddress, "key_set", options, signal);
-  return keySet.ok ? toVerificationKeys(keySet.value, algorithms) : keySet;
-}
-
-/** One JSON document. The error says what went wrong and holds nothing that came from outside but a status. */
-async function fetchDocument(
-  address: string,
-  name: "discovery" | "key_set",
-  { allowLoopback, fetch = globalThis.fetch }: IssuerKeysOptions,
-  signal: AbortSignal,
-): Fetched<unknown> {
-  const url = URL.parse(address);
-  if (url === null || !isAllowed(url, allowLoopback)) return err(`${name}_address_refused`);
-  try {
-    // Not followed: a redirect would make the keys come from where nobody looked.
-    const response = await fetch(url, {
-      redirect: "manual",
-      headers: { accept: "application/json" },
-      signal,
-    });
-    if (response.status !== 200) {
-      await response.body?.cancel();
-      return err(`${name}_status_${response.status}`);
-    }
-    const text = await readBounded(response);
-    return text === undefined ? err(`${name}_too_large`) : ok(JSON.parse(text) as unknown);
-  } catch (error) {
-    if (signal.aborted) return err(`${name}_timeout`);
-    return err(error instanceof SyntaxError ? `${name}_form` : `${name}_unreachable`);
-  }
-}
-
-function isAllowed(url: URL, allowLoopback: boolean): boolean {
-  if (url.username !== "" || url.password !== "") return false;
-  return url.protocol === "https:" || (url.protocol === "http:" && allowLoopback && isLoopback(url));
-}
-
-/** `undefined` when there is more of it than a document may have; the rest is not read. */
-async function readBounded({ body }: Response): Promise<string | undefined> {
-  const chunks: Uint8Array[] = [];
-  let bytes = 0;
-  for await (const chunk of body ?? []) {
-    bytes += chunk.byteLength;
-    if (bytes > MAX_DOCUMENT_BYTES) return undefined; // leaving the loop cancels the stream
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString();
 }

@@ -1,5 +1,5 @@
-// Signed compact tokens (RFC 7515): what the header may say, and the signature. Which key is the right one is
-// issuer.ts's to say, what the claims mean token.ts's. No I/O.
+// Signed compact tokens (RFC 7515): what the header may say, and the signature. issuer.ts picks the key, and claims.ts
+// judges the claims. No I/O.
 import { compactVerify, type CryptoKey } from "jose";
 import { parseJsonBody } from "../base/json.ts";
 import { err, ok, type Result } from "../base/result.ts";
@@ -11,7 +11,7 @@ export interface Jws {
   readonly token: string;
   readonly alg: string;
   readonly kid: string;
-  /** Not verified before `verifySignature` has said so. */
+  /** Not trustworthy until `verifySignature` has succeeded. */
   readonly payload: Uint8Array;
 }
 
@@ -24,11 +24,11 @@ const ACCESS_TOKEN_TYPES: ReadonlySet<string> = new Set(["at+jwt", "application/
 const TOKEN_TYPES: ReadonlySet<string> = new Set(["jwt", ...ACCESS_TOKEN_TYPES]);
 
 // Extensions that change how a token is read (RFC 7515 §4.1.10 and §4.1.11, RFC 7797 §3) and members of encrypted
-// ones (RFC 7516 §4.1): none is understood, so each is refused, whatever it says.
+// tokens (RFC 7516 §4.1). None is supported, so each is refused, whatever its value.
 const REFUSED_MEMBERS = ["crit", "b64", "cty", "enc", "zip"];
 
 /**
- * Reads a token without verifying it: three parts, a strict JSON header, an algorithm of the policy, a `kid`, a
+ * Reads a token without verifying it: three parts, a strict JSON header, an algorithm of the policy, a `kid`, and a
  * `typ` that an access token may have (RFC 8725 §3.11). `jwk`, `jku`, `x5u` and `x5c` are never used (R8). The error
  * is the detail for the log.
  */
@@ -51,7 +51,7 @@ function isTokenType(typ: unknown, wanted: JwsPolicy["tokenType"]): boolean {
   return (wanted === "any" ? TOKEN_TYPES : ACCESS_TOKEN_TYPES).has(typ.toLowerCase());
 }
 
-/** The members of a JSON object; `undefined` for any other bytes and when a member stands twice (RFC 7519 §4). */
+/** The members of a JSON object; `undefined` for any other bytes, and when a name occurs twice (RFC 7519 §4). */
 export function parseMembers(bytes: Uint8Array): Members | undefined {
   const parsed = parseJsonBody(bytes);
   return parsed.ok && isMembers(parsed.value.value) ? parsed.value.value : undefined;
@@ -61,7 +61,7 @@ export function isMembers(value: unknown): value is Members {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** Checks the signature with exactly this key and the algorithm that the key was chosen for (RFC 8725 §3.1). */
+/** Verifies the signature with exactly this key and the algorithm that the key was chosen for (RFC 8725 §3.1). */
 export async function verifySignature(jws: Jws, key: CryptoKey): Promise<boolean> {
   try {
     await compactVerify(jws.token, key, { algorithms: [jws.alg] });

@@ -16,7 +16,7 @@ export function readExtraAuthorities(
   if (path === undefined) return undefined;
   const certificates = readCertificates(path);
   if (certificates.ok) return certificates.value;
-  errors.push({ setting: "EXTRA_CA_FILE", fault: certificates.error });
+  errors.push({ setting: "EXTRA_CA_FILE", error: certificates.error });
   return undefined;
 }
 

@@ -92,7 +92,7 @@ function readSlot(read: SettingsReader, slot: (typeof SLOTS)[number]): Slot {
 function readHosts(read: SettingsReader, errors: ConfigError[]): readonly HostRule[] {
   const rules = parseHostRules(read.text("MPNS_HOSTS") ?? DEFAULT_MPNS_HOSTS);
   if (rules.ok) return rules.value;
-  errors.push({ setting: "MPNS_HOSTS", fault: rules.error });
+  errors.push({ setting: "MPNS_HOSTS", error: rules.error });
   return [];
 }
 

@@ -41,7 +41,7 @@ function readVapid(env: Environment): Result<VapidConfig, ConfigError> {
   const [error] = errors;
   if (error !== undefined) return err(error);
   const keys = parseVapidKeys(text);
-  return keys.ok ? ok({ keys: keys.value, subject }) : err({ setting: "VAPID_KEYS", fault: keys.error });
+  return keys.ok ? ok({ keys: keys.value, subject }) : err({ setting: "VAPID_KEYS", error: keys.error });
 }
 
 function readHosts(env: Environment, errors: ConfigError[]): readonly HostRule[] {
@@ -49,6 +49,6 @@ function readHosts(env: Environment, errors: ConfigError[]): readonly HostRule[]
     createSettingsReader(env, errors).text("WEB_PUSH_HOSTS") ?? DEFAULT_WEB_PUSH_HOSTS,
   );
   if (rules.ok) return rules.value;
-  errors.push({ setting: "WEB_PUSH_HOSTS", fault: rules.error });
+  errors.push({ setting: "WEB_PUSH_HOSTS", error: rules.error });
   return [];
 }

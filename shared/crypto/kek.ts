@@ -1,4 +1,4 @@
-// Key-encryption keys: what wraps the root key and the day keys. The seam, and the local key of development.
+// Key-encryption keys: they wrap the root key and the day keys. The interface, and the local key for development.
 import { createCipheriv, createDecipheriv, createHash, createSecretKey, type KeyObject } from "node:crypto";
 import type { Secret } from "../base/secret.ts";
 
@@ -14,47 +14,40 @@ export interface WrappedKey {
 export interface KeyWrapper {
   /** The name of the key-encryption key that wraps now. */
   readonly newestKekId: (signal: AbortSignal) => Promise<string>;
-  /** Under the newest key-encryption key. */
+  /** Wraps with the newest key-encryption key. */
   readonly wrap: (key: Uint8Array, signal: AbortSignal) => Promise<WrappedKey>;
-  /** @throws KeyUnavailableError when its key-encryption key is not there or does not fit. */
+  /** @throws KeyUnavailableError when the key-encryption key is not available or did not wrap this key. */
   readonly unwrap: (key: WrappedKey, signal: AbortSignal) => Promise<Uint8Array>;
 }
 
-/** A key cannot be unwrapped: its key-encryption key was taken away, or the row was altered. */
+/** A key cannot be wrapped or unwrapped: its key-encryption key is not available, or the row was altered. */
 export class KeyUnavailableError extends Error {
   readonly code = "KEY_UNAVAILABLE";
 
   constructor(kekId: string, options?: ErrorOptions) {
-    super(
-      `the key-encryption key ${kekId} is not there, or does not open what it should have wrapped`,
-      options,
-    );
+    super(`the key-encryption key ${kekId} is not available, or did not wrap this key`, options);
   }
 }
 
-// RFC 3394 §2.2.3.1: the default initial value, by which an unwrapping checks itself.
+// RFC 3394 §2.2.3.1: the default initial value, which lets unwrapping check its result.
 const INITIAL_VALUE = Buffer.alloc(8, 0xa6);
 
-/** Wraps by AES-256 key wrap (RFC 3394) under keys from settings, newest first. Does no I/O. */
+interface LocalKek {
+  readonly kekId: string;
+  readonly key: KeyObject;
+}
+
+/**
+ * Wraps by AES-256 key wrap (RFC 3394) with keys from settings: the first wraps, each unwraps what it wrapped. Does no
+ * I/O. @throws Error without a key, and for a key that is not 32 bytes.
+ */
 export function createLocalKeyWrapper(keks: readonly Secret<Uint8Array>[]): KeyWrapper {
-  const known = keks.map((kek) => {
-    const bytes = kek.reveal();
-    if (bytes.length !== KEY_BYTES) throw new Error("a local key-encryption key must be 32 bytes");
-    // A name that tells keys apart and nothing of the key.
-    const kekId = `local:${createHash("sha256").update("sp1 kek name\0").update(bytes).digest("hex").slice(0, 16)}`;
-    return { kekId, key: createSecretKey(bytes) };
-  });
+  const known = keks.map(toLocalKek);
   const [newest] = known;
   if (newest === undefined) throw new Error("no local key-encryption key");
   return {
     newestKekId: () => Promise.resolve(newest.kekId),
-    wrap: (key) => {
-      const cipher = createCipheriv("id-aes256-wrap", newest.key, INITIAL_VALUE);
-      return Promise.resolve({
-        kekId: newest.kekId,
-        wrapped: Buffer.concat([cipher.update(key), cipher.final()]),
-      });
-    },
+    wrap: (key) => Promise.resolve({ kekId: newest.kekId, wrapped: wrapLocally(newest.key, key) }),
     unwrap: ({ kekId, wrapped }) => {
       const kek = known.find((candidate) => candidate.kekId === kekId);
       const key = kek && unwrapLocally(kek.key, wrapped);
@@ -63,8 +56,21 @@ export function createLocalKeyWrapper(keks: readonly Secret<Uint8Array>[]): KeyW
   };
 }
 
+function toLocalKek(kek: Secret<Uint8Array>): LocalKek {
+  const bytes = kek.reveal();
+  if (bytes.length !== KEY_BYTES) throw new Error("a local key-encryption key must be 32 bytes");
+  // The name tells keys apart and reveals nothing about the key.
+  const name = createHash("sha256").update("sp1 kek name\0").update(bytes).digest("hex").slice(0, 16);
+  return { kekId: `local:${name}`, key: createSecretKey(bytes) };
+}
+
+function wrapLocally(kek: KeyObject, key: Uint8Array): Buffer {
+  const cipher = createCipheriv("id-aes256-wrap", kek, INITIAL_VALUE);
+  return Buffer.concat([cipher.update(key), cipher.final()]);
+}
+
 function unwrapLocally(kek: KeyObject, wrapped: Uint8Array): Buffer | undefined {
-  // OpenSSL unwraps nothing to nothing, and RFC 3394 wraps keys of other lengths too.
+  // OpenSSL unwraps an empty text to an empty key without an error, and RFC 3394 allows keys of other lengths.
   if (wrapped.length !== KEY_BYTES + INITIAL_VALUE.length) return undefined;
   try {
     const decipher = createDecipheriv("id-aes256-wrap", kek, INITIAL_VALUE);

@@ -20,9 +20,10 @@ import {
   sendNotification,
 } from "@azure/notification-hubs/api";
 import type { Clock } from "../base/clock.ts";
-import { isLoopback, type AlertText, type AlertString } from "../config/config.ts";
+import type { AlertText, AlertString } from "../config/config.ts";
 import type { RecipientKey } from "../crypto/keyring.ts";
 import { createDeadline } from "../base/deadline.ts";
+import { isLoopback, isSecure } from "../base/url.ts";
 import type { Platform, PushChannel } from "../domain/notification.ts";
 import type { Secret } from "../base/secret.ts";
 import {
@@ -166,7 +167,7 @@ function connect({ connectionString, hubName, allowLoopback }: HubOptions): Noti
   } catch {
     throw new Error("NOTIFICATION_HUB_CONNECTION_STRING: is not a hub's connection string");
   }
-  if (url.protocol !== "https:" && !(allowLoopback && url.protocol === "http:" && isLoopback(url)))
+  if (!isSecure(url, allowLoopback))
     throw new Error("NOTIFICATION_HUB_CONNECTION_STRING: must hold an sb:// or https:// endpoint");
   // The SDK accepts an endpoint alone and fails at the first call.
   if (!/(?:^|;)\s*SharedAccessKey\s*=\s*[^;\s]/.test(connectionString.reveal()))

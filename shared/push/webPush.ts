@@ -52,7 +52,7 @@ export function createWebPushSender(options: WebPushSenderOptions): WebPushSende
   const { config, extraAuthorities, clock, log, resolve } = options;
   const { vapid, hosts } = config;
   if (!vapid.ok) {
-    const { setting, fault: error } = vapid.error;
+    const { setting, error } = vapid.error;
     log.error("sender_stopped", { sender: "webPush", setting, error });
     return createStoppedSender();
   }

@@ -5,7 +5,7 @@ import { createPipelineRequest, type HttpMethods, type Pipeline } from "@azure/c
 import type { TokenCredential } from "@azure/identity";
 import type { Clock } from "../base/clock.ts";
 import { createHttpClient } from "../base/httpClient.ts";
-import type { StorageConfig } from "../config/config.ts";
+import type { StorageConfig } from "../config/storage.ts";
 import { StoreUnavailableError } from "./store.ts";
 
 export interface TableRequest {

@@ -1,6 +1,7 @@
 // When, how often and from where an issuer's keys are fetched, and which of them are used: against a real issuer over
 // HTTP that fails in the ways issuers fail. Time is the verifier's own clock, moved by hand.
 import { describe, expect, test } from "vitest";
+import { createIssuerKeys } from "../../shared/auth/issuer.ts";
 import {
   createFetchFor,
   createSigningKey,
@@ -13,6 +14,7 @@ import {
   type TestIssuer,
   type TestVerifier,
 } from "../helpers/issuer.ts";
+import { silentLog } from "../helpers/store.ts";
 
 const never = new AbortController().signal;
 const one = createSigningKey("one");
@@ -380,8 +382,6 @@ describe("R31: an unsuitable key is left out, and the good one beside it works",
     ["use of another type", plain, [{ ...plain.jwk, use: ["sig"] }]],
     ["RSA of 2040 bits", short, [short.jwk]],
     ["two keys with one kid", plain, [plain.jwk, { ...two.jwk, kid: "x" }]],
-    ["one key twice", plain, [plain.jwk, plain.jwk]],
-    ["its kid beside an unsuitable one", plain, [plain.jwk, { kty: "oct", kid: "x", k: "AA" }]],
     ["key_ops without verify", plain, [{ ...plain.jwk, use: undefined, key_ops: ["sign"] }]],
     ["key_ops that is a text", plain, [{ ...plain.jwk, key_ops: "verify" }]],
     ["another alg", plain, [{ ...plain.jwk, alg: "RS512" }]],
@@ -410,10 +410,189 @@ describe("R31: an unsuitable key is left out, and the good one beside it works",
     expect(await ask(pair.verifier, plain)).toBe("ok");
   });
 
+  const ec = createSigningKey("x", { alg: "ES256" });
+  const { n: modulus = "" } = plain.jwk;
+  test.each<[string, readonly Json[], readonly string[]]>([
+    ["a symmetric key", [{ kty: "oct", kid: "x", k: "AA" }], ["RS256"]],
+    ["a key for encryption", [{ ...two.jwk, kid: "x", use: "enc" }], ["RS256"]],
+    ["a key of another algorithm", [{ ...two.jwk, kid: "x", alg: "RS512" }], ["RS256"]],
+    ["a key that is too short", [short.jwk], ["RS256"]],
+    ["a key that is no key", [{ kty: "RSA", kid: "x", e: "AQAB" }], ["RS256"]],
+    ["the same key once more", [plain.jwk], ["RS256"]],
+    ["the same key without use", [{ ...plain.jwk, use: undefined }], ["RS256"]],
+    [
+      "the same key with a zero byte before its modulus",
+      [
+        {
+          ...plain.jwk,
+          n: Buffer.from(`00${Buffer.from(modulus, "base64url").toString("hex")}`, "hex").toString(
+            "base64url",
+          ),
+        },
+      ],
+      ["RS256"],
+    ],
+    ["a key of another type", [ec.jwk], ["RS256"]],
+    ["a key of another type, which is allowed too", [ec.jwk], ["RS256", "ES256"]],
+    [
+      "a key of another algorithm, which is allowed too",
+      [{ ...two.jwk, kid: "x", alg: "RS512" }],
+      ["RS256", "RS512"],
+    ],
+  ])("R31: a key works beside %s of the same kid, in either order", async (_what, others, algorithms) => {
+    for (const set of [
+      [plain.jwk, ...others],
+      [...others, plain.jwk],
+    ]) {
+      await using issuer = await createTestIssuer();
+      issuer.publish(...set.map((jwk) => (jwk === plain.jwk ? { ...jwk, alg: "RS256" } : jwk)));
+      expect(await ask(createTestVerifier([issuer.issuer], { algorithms }), plain)).toBe("ok");
+    }
+  });
+
+  test("R31: each of two keys of one kid and different types verifies its own tokens", async () => {
+    await using issuer = await createTestIssuer();
+    issuer.publish(plain.jwk, ec.jwk);
+    const by = createTestVerifier([issuer.issuer], { algorithms: ["RS256", "ES256"] });
+    expect([await ask(by, plain), await ask(by, ec)]).toEqual(["ok", "ok"]);
+    expect(await ask(by, createSigningKey("x", { alg: "ES256" }))).toBe("token_rejected");
+  });
+
   test("what is no object in a set is passed over", async () => {
     await using pair = await createPair();
     pair.issuer.publish(null, 5, "key", [one.jwk], one.jwk);
     expect(await ask(pair.verifier, one)).toBe("ok");
     expect(pair.verifier.lines.join("\n")).toContain('"leftOut":4');
   });
+});
+
+/** Tokens that are asked about again and again, so that their signature is known. */
+describe("a token seen before", () => {
+  async function createSeen(...keys: readonly SigningKey[]) {
+    const pair = await createPair(...keys);
+    const token = createToken({ key: one, claims: pair.verifier.deviceClaims() });
+    const askAgain = async () => {
+      const result = await pair.verifier.verifyDevice(token, never);
+      return result.ok ? "ok" : result.error.reason;
+    };
+    expect([await askAgain(), await askAgain()]).toEqual(["ok", "ok"]);
+    return { ...pair, askAgain };
+  }
+
+  test("R30: is refused from the refresh on that shows its key withdrawn", async () => {
+    await using seen = await createSeen(one, two);
+    seen.issuer.publish(two.jwk);
+    seen.verifier.advance(599);
+    expect(await seen.askAgain()).toBe("ok");
+    seen.verifier.advance(1);
+    expect(await seen.askAgain()).toBe("token_rejected");
+  });
+
+  test("R30: is refused when another key took its kid, also after a refresh that somebody else caused", async () => {
+    await using seen = await createSeen(one);
+    seen.issuer.publish(createSigningKey("one").jwk);
+    seen.verifier.advance(30);
+    expect(await ask(seen.verifier, two)).toBe("token_rejected"); // an unknown kid: the keys are read again
+    expect(seen.issuer.requests.keySet).toBe(2);
+    expect(await seen.askAgain()).toBe("token_rejected");
+  });
+
+  test("is good again when its key comes back, and its signature is checked anew", async () => {
+    await using seen = await createSeen(one);
+    seen.issuer.publish(two.jwk);
+    seen.verifier.advance(600);
+    expect(await seen.askAgain()).toBe("token_rejected");
+    seen.issuer.publish(one.jwk);
+    seen.verifier.advance(30);
+    expect(await seen.askAgain()).toBe("ok");
+  });
+
+  test("R18: is refused the moment its time and the tolerance are over", async () => {
+    await using seen = await createSeen(one);
+    for (const [seconds, reason] of [
+      [3600 + 59.999, "ok"],
+      [0.001, "token_rejected"],
+    ] as const) {
+      seen.verifier.advance(seconds);
+      expect(await seen.askAgain()).toBe(reason);
+    }
+  });
+
+  test("R20: is refused when the clock is set back before its beginning", async () => {
+    await using seen = await createSeen(one);
+    seen.verifier.advance(-61);
+    expect(await seen.askAgain()).toBe("token_rejected");
+    seen.verifier.advance(61);
+    expect(await seen.askAgain()).toBe("ok");
+  });
+
+  test("R29: outlives an issuer that cannot be reached by 24 h and no more", async () => {
+    await using pair = await createPair(one);
+    const claims = pair.verifier.deviceClaims({ exp: pair.verifier.now().getTime() / 1000 + 47 * 3600 });
+    const token = createToken({ key: one, claims });
+    expect((await pair.verifier.verifyDevice(token, never)).ok).toBe(true);
+    pair.issuer.discover("status500");
+    pair.verifier.advance(24 * 3600 - 1);
+    expect((await pair.verifier.verifyDevice(token, never)).ok).toBe(true);
+    pair.verifier.advance(1);
+    expect(await pair.verifier.verifyDevice(token, never)).toMatchObject({
+      error: { reason: "issuer_unavailable" },
+    });
+  });
+
+  test("R10: with another signature is another token", async () => {
+    await using seen = await createSeen(one);
+    const claims = seen.verifier.deviceClaims();
+    const forged = createToken({ key: one, claims, signWith: createSigningKey("one").privateKey });
+    expect((await seen.verifier.verifyDevice(forged, never)).ok).toBe(false);
+    expect(await seen.askAgain()).toBe("ok");
+    expect((await seen.verifier.verifyDevice(forged, never)).ok).toBe(false);
+  });
+
+  test("R35, R37: of a device never sends, and one of a sender opens no user route", async () => {
+    await using pair = await createPair(one);
+    const { verifier } = pair;
+    const [device, sender] = [
+      createToken({ key: one, claims: verifier.deviceClaims() }),
+      createToken({ key: one, claims: verifier.senderClaims() }),
+    ];
+    for (let i = 0; i < 3; i++) {
+      expect((await verifier.verifyDevice(device, never)).ok).toBe(true);
+      expect((await verifier.verifySender(sender, never)).ok).toBe(true);
+      expect(await verifier.verifySender(device, never)).toMatchObject({
+        error: { reason: "scope_missing" },
+      });
+      expect(await verifier.verifyDevice(sender, never)).toMatchObject({
+        error: { reason: "scope_missing" },
+      });
+    }
+  });
+});
+
+test("a key set that is read again without a change keeps its key objects", async () => {
+  await using pair = await createPair(one, two);
+  let changes = 0;
+  let nowMs = Date.UTC(2026, 0, 1);
+  const keys = createIssuerKeys({
+    issuer: pair.issuer.issuer,
+    algorithms: new Set(["RS256"]),
+    allowLoopback: true,
+    log: silentLog,
+    now: () => new Date(nowMs),
+    onChange: () => changes++,
+  });
+  const first = await keys.find("one", "RS256", never);
+  expect(changes).toBe(1);
+  nowMs += 600_000;
+  expect(keys.findFresh("one", "RS256")).toBeUndefined();
+  pair.issuer.publish(two.jwk, one.jwk); // another order is no change
+  const second = await keys.find("one", "RS256", never);
+  expect(pair.issuer.requests.keySet).toBe(2);
+  expect(first.ok && second.ok && first.value === second.value).toBe(true);
+  expect(keys.findFresh("one", "RS256")).toBe(first.ok && first.value);
+  expect(changes).toBe(1);
+  pair.issuer.publish(one.jwk);
+  nowMs += 600_000;
+  await keys.find("one", "RS256", never);
+  expect(changes).toBe(2);
 });

@@ -3,7 +3,7 @@
 import { sign } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { AuthFailure, TokenVerifierOptions } from "../../shared/auth/token.ts";
-import { isEntraIssuer } from "../../shared/auth/token.ts";
+import { isEntraIssuer } from "../../shared/config/entra.ts";
 import type { Result } from "../../shared/base/result.ts";
 import {
   AUDIENCE,
@@ -348,9 +348,13 @@ const USER = "33333333-3333-4333-8333-333333333333";
 const V2 = `https://login.microsoftonline.com/${TENANT}/v2.0`;
 const V1 = `https://sts.windows.net/${TENANT}/`;
 
-async function createEntra(name: string, changes: Partial<TokenVerifierOptions> = {}) {
+async function createEntra(
+  name: string,
+  changes: Partial<TokenVerifierOptions> = {},
+  keys: readonly Json[] = [rsa.jwk],
+) {
   const entra = await createTestIssuer({ issuer: name });
-  entra.publish(rsa.jwk);
+  entra.publish(...keys);
   const by = createTestVerifier([name], { fetch: createFetchFor(entra), allowLoopback: false, ...changes });
   const ver = name === V1 ? "1.0" : "2.0";
   const common = { tid: TENANT, oid: USER, ver, scope: undefined, azp: undefined };
@@ -397,6 +401,50 @@ describe("R16: at Entra ID the tenant and the version belong to the issuer", () 
       ok: true,
       value: { userId: "abcdef00-3333-4333-8333-333333333333" },
     });
+  });
+});
+
+describe("R16: a key of Entra ID signs for the tenant that its issuer member names", () => {
+  const shared = "https://login.microsoftonline.com/{tenantid}/v2.0";
+  test.each<[string, unknown, string]>([
+    ["absent", undefined, "ok"],
+    ["the tenant's, version 2.0", V2, "ok"],
+    ["the tenant's, version 1.0", V1, "ok"],
+    ["the tenant's in upper case", V2.replace(TENANT, TENANT.toUpperCase()), "ok"],
+    ["the placeholder, version 2.0", shared, "ok"],
+    ["the placeholder, version 1.0", "https://sts.windows.net/{tenantid}/", "ok"],
+    ["another tenant's, version 2.0", V2.replace(TENANT, OTHER_TENANT), "token_rejected"],
+    ["another tenant's, version 1.0", V1.replace(TENANT, OTHER_TENANT), "token_rejected"],
+    [
+      "that of personal accounts",
+      V2.replace(TENANT, "9188040d-6c67-4c5b-b112-36a304b66dad"),
+      "token_rejected",
+    ],
+    ["common", V2.replace(TENANT, "common"), "token_rejected"],
+    ["another placeholder", V2.replace(TENANT, "{tenant}"), "token_rejected"],
+    ["of a host that is not Entra ID's", `https://issuer.example/${TENANT}/v2.0`, "token_rejected"],
+    ["the placeholder of such a host", "https://issuer.example/{tenantid}/v2.0", "token_rejected"],
+    ["the tenant alone", TENANT, "token_rejected"],
+    ["empty", "", "token_rejected"],
+    ["null", null, "token_rejected"],
+    ["a list", [V2], "token_rejected"],
+  ])("%s (%j): %s", async (_what, member, reason) => {
+    for (const name of [V2, V1]) {
+      await using entra = await createEntra(name, {}, [{ ...rsa.jwk, issuer: member }]);
+      expect(await deviceReason(entra.device(), entra.by)).toBe(reason);
+    }
+  });
+
+  test("another tenant's key does not take the kid of the tenant's own", async () => {
+    const others = { ...foreign.jwk, issuer: V2.replace(TENANT, OTHER_TENANT) };
+    await using entra = await createEntra(V2, {}, [others, { ...rsa.jwk, issuer: shared }]);
+    expect(await deviceReason(entra.device(), entra.by)).toBe("ok");
+  });
+
+  test("for other issuers the member means nothing", async () => {
+    await using other = await createTestIssuer();
+    other.publish({ ...rsa.jwk, issuer: V2 });
+    expect(await deviceReason(mint({ iss: other.issuer }), createTestVerifier([other.issuer]))).toBe("ok");
   });
 });
 
@@ -616,9 +664,25 @@ describe("R34: a device's token holds the scope in a string, exactly", () => {
     [5, "scope_missing"],
     [{ [SCOPE]: true }, "scope_missing"],
   ])("%j is %s", async (scope, reason) => {
-    expect(await deviceReason(mint({ scope }))).toBe(reason);
+    if (!Array.isArray(scope)) expect(await deviceReason(mint({ scope }))).toBe(reason);
     await using entra = await createEntra(V2);
     expect(await deviceReason(entra.device({ scp: scope }), entra.by)).toBe(reason);
+  });
+
+  test.each<[readonly unknown[], string]>([
+    [[SCOPE], "ok"],
+    [["openid", SCOPE, "profile"], "ok"],
+    [[], "scope_missing"],
+    [["openid"], "scope_missing"],
+    [[`openid ${SCOPE}`], "scope_missing"],
+    [[SCOPE.toLowerCase()], "scope_missing"],
+    [[[SCOPE]], "scope_missing"],
+    [[SCOPE, 5], "scope_missing"],
+    [[SCOPE, null], "scope_missing"],
+  ])("at an issuer that is not Entra ID the list %j is %s", async (scope, reason) => {
+    expect(await deviceReason(mint({ scope }))).toBe(reason);
+    const by = createTestVerifier([issuer.issuer], { scopeClaim: "permissions" });
+    expect(await deviceReason(mint({ scope: undefined, permissions: scope }), by)).toBe(reason);
   });
 
   test("the claim of another kind of issuer does not count, unless it is configured", async () => {
@@ -667,6 +731,24 @@ const senders: readonly [string, Json, string][] = [
   ["R37: scp alone beside the role", { scp: SCOPE }, "scope_missing"],
   ["R37: an empty scp beside the role", { scp: "" }, "scope_missing"],
   ["R37: scp null beside the role", { scp: null }, "scope_missing"],
+  ["R37: scopes in a list beside the role", { scope: [] }, "scope_missing"],
+  ["R37: an ID token's nonce", { nonce: "n" }, "scope_missing"],
+  ["R37: an ID token's nonce that is null", { nonce: null }, "scope_missing"],
+  ["R37: the time of a sign-in", { auth_time: 1_767_225_600 }, "scope_missing"],
+  ["R37: the methods of a sign-in", { amr: ["pwd"] }, "scope_missing"],
+  ["R37: a session", { sid: "s" }, "scope_missing"],
+  ["R37: a session by its older name", { session_state: "s" }, "scope_missing"],
+  ["R37: an access token's hash", { at_hash: "AAAA" }, "scope_missing"],
+  ["R37: a code's hash", { c_hash: "AAAA" }, "scope_missing"],
+  ["R37: a user who delegates", { act: { sub: "backend" } }, "scope_missing"],
+  ["R37: Keycloak's ID token", { typ: "ID" }, "scope_missing"],
+  ["R37: Keycloak's refresh token", { typ: "Refresh" }, "scope_missing"],
+  ["R36: Keycloak's access token", { typ: "Bearer" }, "ok"],
+  ["R37: Cognito's ID token", { token_use: "id" }, "scope_missing"],
+  ["R36: Cognito's access token", { token_use: "access" }, "ok"],
+  ["R37: Auth0's token by a password", { gty: "password" }, "scope_missing"],
+  ["R36: Auth0's token of a client", { gty: "client-credentials" }, "ok"],
+  ["R36: what service accounts have too", { acr: "1", email_verified: false, jti: "j" }, "ok"],
 ];
 
 describe.each([["an issuer of our own"], ["Entra 2.0"], ["Entra 1.0"]])("at %s", (kind) => {

@@ -58,8 +58,8 @@ async function isVerified(jws: unknown, keySet: unknown): Promise<boolean> {
   if (typeof jws !== "string") return false; // the header carries text and nothing else
   const parsed = parseJws(jws, { algorithms, tokenType: "any" });
   if (!parsed.ok) return false;
-  const set = await toVerificationKeys(keySet, algorithms);
-  const key = set.ok ? set.value.keys.get(parsed.value.kid)?.get(parsed.value.alg) : undefined;
+  const set = await toVerificationKeys(keySet, { algorithms });
+  const key = set.ok ? set.value.keys.get(parsed.value.kid)?.get(parsed.value.alg)?.cryptoKey : undefined;
   return key !== undefined && verifySignature(parsed.value, key);
 }
 

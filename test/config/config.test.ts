@@ -1,9 +1,10 @@
-// The settings: every default, every refusal, and that no refusal tells a value.
+// The settings: every default, every refusal, and that no error holds a value.
 import { randomBytes } from "node:crypto";
 import { inspect } from "node:util";
 import { describe, expect, test } from "vitest";
 import { createClock } from "../../shared/base/clock.ts";
-import { isLoopback, parseConfig, toConfigErrorText } from "../../shared/config/config.ts";
+import { isLoopback } from "../../shared/base/url.ts";
+import { parseConfig, toConfigErrorText } from "../../shared/config/config.ts";
 import type { Environment } from "../../shared/config/settingsReader.ts";
 import { createHubSender } from "../../shared/push/hub.ts";
 import { Secret } from "../../shared/base/secret.ts";
@@ -17,7 +18,7 @@ const required = {
   NOTIFICATION_HUB_CONNECTION_STRING:
     "Endpoint=sb://ns.servicebus.windows.net/;SharedAccessKeyName=rule;SharedAccessKey=a2V5",
   NOTIFICATION_HUB_NAME: "hub",
-  AUTH_ISSUER: "https://login.microsoftonline.com/8a7b/v2.0",
+  AUTH_ISSUER: "https://login.microsoftonline.com/8a7b0000-0000-4000-8000-000000000000/v2.0",
   AUTH_AUDIENCE: "api://secure-push",
   PAYLOAD_LOCAL_KEK: kek,
 };
@@ -28,9 +29,9 @@ function parse(env: Environment) {
   return parsed.value;
 }
 
-function faultsOf(env: Environment): readonly string[] {
+function errorsOf(env: Environment): readonly string[] {
   const parsed = parseConfig({ ...required, ...env });
-  return parsed.ok ? [] : parsed.error.map((fault) => fault.setting);
+  return parsed.ok ? [] : parsed.error.map(({ setting }) => setting);
 }
 
 describe("defaults", () => {
@@ -75,7 +76,7 @@ describe("defaults", () => {
     expect(inspect(parse(Object.fromEntries(optional.map((name) => [name, empty]))), { depth: 9 })).toBe(
       inspect(parse({}), { depth: 9 }),
     );
-    for (const name of Object.keys(required)) expect(faultsOf({ [name]: empty })).toHaveLength(1);
+    for (const name of Object.keys(required)) expect(errorsOf({ [name]: empty })).toHaveLength(1);
   });
 });
 
@@ -103,6 +104,7 @@ describe("what is set is taken", () => {
       AUTH_SCOPE: "Read.All",
       AUTH_SCOPE_CLAIM: "scp",
       AUTH_USER_CLAIM: "tid.oid",
+      AUTH_ISSUER: "https://issuer.example",
       AUTH_TOKEN_TYPE: "at+jwt",
       AUTH_CLOCK_TOLERANCE: "0",
       SEND_AUTH: "token",
@@ -144,7 +146,9 @@ describe("what is set is taken", () => {
 
   test("a key-encryption key in a vault, in place of local ones", () => {
     const keyUrl = "https://v.vault.azure.net/keys/payload-kek";
-    expect(parse({ PAYLOAD_KEK: keyUrl, PAYLOAD_LOCAL_KEK: "" }).kek).toEqual({ keyUrl });
+    expect(parse({ PAYLOAD_KEK: keyUrl, PAYLOAD_LOCAL_KEK: "" }).kek).toEqual({
+      vaultKey: { vaultUrl: "https://v.vault.azure.net", name: "payload-kek" },
+    });
   });
 
   test("when days are dropped", () => {
@@ -188,7 +192,7 @@ describe("R154: what is missing stops the start", () => {
     ["AUTH_AUDIENCE", "AUTH_AUDIENCE"],
     ["PAYLOAD_LOCAL_KEK", "PAYLOAD_KEK"],
   ])("%s", (name, told) => {
-    expect(faultsOf({ [name]: undefined })).toEqual([told]);
+    expect(errorsOf({ [name]: undefined })).toEqual([told]);
   });
 
   test("all of it is told at once, one line each", () => {
@@ -200,7 +204,7 @@ describe("R154: what is missing stops the start", () => {
   });
 });
 
-// Every value holds the marker, in the form that its setting could take: no fault may tell it.
+// Every value holds the marker, in the form that its setting could take: no error may hold it.
 const marker = "Mark3rMark3rMark3r";
 const https = "DefaultEndpointsProtocol=https;EndpointSuffix=core.windows.net";
 const refused: readonly (readonly [string, string])[] = [
@@ -302,11 +306,11 @@ const refused: readonly (readonly [string, string])[] = [
   ],
 ];
 
-describe("R154: what is unsafe or malformed stops the start, and no fault tells the value", () => {
+describe("R154: what is unsafe or malformed stops the start, and no error holds the value", () => {
   test.each(refused)("%s: %s", (name, value) => {
     const parsed = parseConfig({ ...required, [name]: value });
     if (parsed.ok) throw new Error("it was taken");
-    expect(parsed.error.map((fault) => fault.setting)).toEqual([name]);
+    expect(parsed.error.map(({ setting }) => setting)).toEqual([name]);
     for (const text of [toConfigErrorText(parsed.error), inspect(parsed, { depth: 9, showHidden: true })])
       expect(text.toLowerCase()).not.toContain(marker.toLowerCase());
   });
@@ -324,7 +328,7 @@ describe("R154: what is unsafe or malformed stops the start, and no fault tells 
     for (const allow of ["false", "true"]) {
       const parsed = parseConfig({ ...env, ALLOW_LOOPBACK: allow });
       if (parsed.ok) throw new Error("it was taken");
-      expect(parsed.error.map((fault) => fault.setting)).toEqual(["STORAGE_TABLE_ENDPOINT"]);
+      expect(parsed.error.map(({ setting }) => setting)).toEqual(["STORAGE_TABLE_ENDPOINT"]);
       expect(toConfigErrorText(parsed.error)).not.toContain(marker);
     }
   });
@@ -339,13 +343,13 @@ describe("R154: what is unsafe or malformed stops the start, and no fault tells 
     ["SEND_AUTH", "Token", "both", "functionKey,token"],
     ["ALLOW_LOOPBACK", "1", "yes", "TRUE"],
   ])("%s: %s and others", (name, ...values) => {
-    for (const value of values) expect(faultsOf({ [name]: value }), value).toEqual([name]);
+    for (const value of values) expect(errorsOf({ [name]: value }), value).toEqual([name]);
   });
 
   test("what excludes one another", () => {
-    expect(faultsOf({ STORAGE_TABLE_ENDPOINT: "https://a.example" })).toEqual(["STORAGE_TABLE_ENDPOINT"]);
-    expect(faultsOf({ ALERT_TITLE: "a", ALERT_TITLE_LOC_KEY: "b" })).toEqual(["ALERT_TITLE_LOC_KEY"]);
-    expect(faultsOf({ ALERT_BODY: "a", ALERT_BODY_LOC_KEY: "b" })).toEqual(["ALERT_BODY_LOC_KEY"]);
+    expect(errorsOf({ STORAGE_TABLE_ENDPOINT: "https://a.example" })).toEqual(["STORAGE_TABLE_ENDPOINT"]);
+    expect(errorsOf({ ALERT_TITLE: "a", ALERT_TITLE_LOC_KEY: "b" })).toEqual(["ALERT_TITLE_LOC_KEY"]);
+    expect(errorsOf({ ALERT_BODY: "a", ALERT_BODY_LOC_KEY: "b" })).toEqual(["ALERT_BODY_LOC_KEY"]);
   });
 
   const names = [...new Set([...refused.map(([name]) => name), ...Object.keys(required)])];
@@ -354,9 +358,89 @@ describe("R154: what is unsafe or malformed stops the start, and no fault tells 
     const value = `@Microsoft.KeyVault(SecretUri=https://v.vault.azure.net/secrets/${marker})`;
     const parsed = parseConfig({ ...required, [name]: value });
     if (parsed.ok) throw new Error("it was taken");
-    expect(parsed.error.map((fault) => fault.setting)).toEqual([name]);
+    expect(parsed.error.map(({ setting }) => setting)).toEqual([name]);
     expect(toConfigErrorText(parsed.error)).toContain("Key Vault");
     expect(toConfigErrorText(parsed.error)).not.toContain(marker);
+  });
+});
+
+const TENANT = "0f1e2d3c-4b5a-4697-8877-66554433aabb";
+
+describe("R14: an issuer that no token names stops the start, and the error says the form that is wanted", () => {
+  const [login, sts] = ["https://login.microsoftonline.com", "https://sts.windows.net"];
+  const usual = `${login}/TENANT_ID/v2.0`;
+  test.each<[string, string]>([
+    [`${login}/common/v2.0`, usual],
+    [`${login}/organizations/v2.0`, usual],
+    [`${login}/consumers/v2.0`, usual],
+    [`${login}/contoso.onmicrosoft.com/v2.0`, usual],
+    [`${login}/${TENANT}/v2.0/`, usual],
+    [`${login}/${TENANT}`, usual],
+    [`${login}/${TENANT}/`, usual],
+    [`${login}/${TENANT}/v2`, usual],
+    [`${login}/${TENANT}/V2.0`, usual],
+    [`${login}/${TENANT.toUpperCase()}/v2.0`, usual],
+    [`${login}/${TENANT}/v2.0/.well-known/openid-configuration`, usual],
+    [`${login}/${TENANT}/oauth2/v2.0/token`, usual],
+    [`${login}/${TENANT}/discovery/v2.0/keys`, usual],
+    [`${login}:443/${TENANT}/v2.0`, usual],
+    [`HTTPS://LOGIN.microsoftonline.com/${TENANT}/v2.0`, usual],
+    [login, usual],
+    [`https://login.windows.net/${TENANT}/v2.0`, usual],
+    [`https://login.microsoft.com/${TENANT}/v2.0`, usual],
+    [`https://login.microsoftonline.us/common/v2.0`, "https://login.microsoftonline.us/TENANT_ID/v2.0"],
+    [
+      `https://login.partner.microsoftonline.cn/${TENANT}`,
+      "https://login.partner.microsoftonline.cn/TENANT_ID/v2.0",
+    ],
+    [`${sts}/${TENANT}`, `${sts}/TENANT_ID/`],
+    [`${sts}/${TENANT}/v2.0`, `${sts}/TENANT_ID/`],
+    [`${sts}/contoso.com/`, `${sts}/TENANT_ID/`],
+    [`https://contoso.ciamlogin.com/${TENANT}/v2.0`, "https://TENANT_ID.ciamlogin.com/TENANT_ID/v2.0"],
+    [
+      `https://${TENANT}.ciamlogin.com/contoso.onmicrosoft.com/v2.0`,
+      "https://TENANT_ID.ciamlogin.com/TENANT_ID/v2.0",
+    ],
+    ["https://issuer.example/.well-known/openid-configuration", "not the address of its discovery document"],
+  ])("%s: %s", (value, form) => {
+    for (const list of [value, `https://issuer.example,${value}`]) {
+      const parsed = parseConfig({ ...required, AUTH_ISSUER: list });
+      if (parsed.ok) throw new Error("it was taken");
+      expect(parsed.error.map(({ setting }) => setting)).toEqual(["AUTH_ISSUER"]);
+      expect(toConfigErrorText(parsed.error)).toContain(form);
+      expect(toConfigErrorText(parsed.error).toLowerCase()).not.toMatch(new RegExp(`${TENANT}|contoso`));
+    }
+  });
+
+  test.each([
+    `${login}/${TENANT}/v2.0`,
+    `${sts}/${TENANT}/`,
+    `https://login.microsoftonline.us/${TENANT}/v2.0`,
+    `https://login.partner.microsoftonline.cn/${TENANT}/v2.0`,
+    `https://sts.chinacloudapi.cn/${TENANT}/`,
+    `https://${TENANT}.ciamlogin.com/${TENANT}/v2.0`,
+    "https://issuer.example",
+    "https://issuer.example/",
+    "https://issuer.example/common/v2.0",
+    "https://keycloak.example/realms/one",
+    "https://login.microsoftonline.com.issuer.example/common/v2.0",
+  ])("%s is taken", (issuer) => {
+    expect(parse({ AUTH_ISSUER: issuer }).tokens.issuers).toEqual([issuer]);
+  });
+
+  test.each([
+    ["AUTH_ALGORITHMS", "ES256", "RS256"],
+    ["AUTH_ALGORITHMS", "PS256,RS512", "RS256"],
+    ["AUTH_TOKEN_TYPE", "at+jwt", "any"],
+    ["AUTH_SCOPE", "api://secure-push/Notifications.Read", "Notifications.Read"],
+    ["AUTH_SCOPE", "https://contoso.example/Notifications.Read", "Notifications.Read"],
+    ["AUTH_SCOPE", ".default", "Notifications.Read"],
+  ])("%s=%s stops the start with an issuer of Entra ID alone", (setting, value, form) => {
+    const parsed = parseConfig({ ...required, [setting]: value });
+    if (parsed.ok) throw new Error("it was taken");
+    expect(parsed.error.map((error) => error.setting)).toEqual([setting]);
+    expect(toConfigErrorText(parsed.error)).toContain(form);
+    expect(errorsOf({ AUTH_ISSUER: "https://issuer.example", [setting]: value })).toEqual([]);
   });
 });
 
@@ -368,11 +452,11 @@ describe("R138: plain http to this machine", () => {
   };
 
   test("needs ALLOW_LOOPBACK", () => {
-    expect(faultsOf(plain)).toEqual(["STORAGE_CONNECTION_STRING", "AUTH_ISSUER"]);
-    expect(faultsOf({ ...plain, ALLOW_LOOPBACK: "true" })).toEqual([]);
-    expect(faultsOf({ STORAGE_CONNECTION_STRING: "UseDevelopmentStorage=true" })).toHaveLength(1);
+    expect(errorsOf(plain)).toEqual(["STORAGE_CONNECTION_STRING", "AUTH_ISSUER"]);
+    expect(errorsOf({ ...plain, ALLOW_LOOPBACK: "true" })).toEqual([]);
+    expect(errorsOf({ STORAGE_CONNECTION_STRING: "UseDevelopmentStorage=true" })).toHaveLength(1);
     expect(
-      faultsOf({ STORAGE_CONNECTION_STRING: "UseDevelopmentStorage=true", ALLOW_LOOPBACK: "true" }),
+      errorsOf({ STORAGE_CONNECTION_STRING: "UseDevelopmentStorage=true", ALLOW_LOOPBACK: "true" }),
     ).toEqual([]);
   });
 
@@ -385,11 +469,11 @@ describe("R138: plain http to this machine", () => {
       "[::2]",
       "0.0.0.0",
     ]) {
-      expect(faultsOf({ ALLOW_LOOPBACK: "true", AUTH_ISSUER: `http://${host}/` }), host).toEqual([
+      expect(errorsOf({ ALLOW_LOOPBACK: "true", AUTH_ISSUER: `http://${host}/` }), host).toEqual([
         "AUTH_ISSUER",
       ]);
       const storage = `AccountName=a;AccountKey=b;DefaultEndpointsProtocol=http;TableEndpoint=http://${host}/a`;
-      expect(faultsOf({ ALLOW_LOOPBACK: "true", STORAGE_CONNECTION_STRING: storage }), host).toEqual([
+      expect(errorsOf({ ALLOW_LOOPBACK: "true", STORAGE_CONNECTION_STRING: storage }), host).toEqual([
         "STORAGE_CONNECTION_STRING",
       ]);
     }
@@ -398,8 +482,8 @@ describe("R138: plain http to this machine", () => {
   test.each(["my-function-app", "", "x"])(
     "ALLOW_LOOPBACK is refused where WEBSITE_SITE_NAME is %j",
     (site) => {
-      expect(faultsOf({ ALLOW_LOOPBACK: "true", WEBSITE_SITE_NAME: site })).toEqual(["ALLOW_LOOPBACK"]);
-      expect(faultsOf({ ALLOW_LOOPBACK: "false", WEBSITE_SITE_NAME: site })).toEqual([]);
+      expect(errorsOf({ ALLOW_LOOPBACK: "true", WEBSITE_SITE_NAME: site })).toEqual(["ALLOW_LOOPBACK"]);
+      expect(errorsOf({ ALLOW_LOOPBACK: "false", WEBSITE_SITE_NAME: site })).toEqual([]);
     },
   );
 

@@ -6,7 +6,8 @@ import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TokenCredential } from "@azure/identity";
-import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { parseKeyUrl } from "../../shared/config/kek.ts";
 import { createKeyVaultWrapper } from "../../shared/crypto/keyVault.ts";
 import { createKeyring } from "../../shared/crypto/keyring.ts";
 import { toDay } from "../../shared/domain/id.ts";
@@ -32,7 +33,13 @@ afterAll(() => vault.close());
 beforeEach(() => vault.fail(undefined));
 
 const createWrapper = (changes: Partial<Parameters<typeof createKeyVaultWrapper>[0]> = {}) =>
-  createKeyVaultWrapper({ keyUrl: vault.keyUrl, credential, allowLoopback: true, ca: vault.ca, ...changes });
+  createKeyVaultWrapper({ key: toVaultKey(), credential, allowLoopback: true, ca: vault.ca, ...changes });
+
+function toVaultKey() {
+  const key = parseKeyUrl(vault.keyUrl);
+  if (key === undefined) throw new Error("the double's key has no address");
+  return key;
+}
 
 /** What was asked of the vault with a token, as method and last part of the path. */
 const askedSince = (before: number) =>
@@ -102,7 +109,7 @@ test("what was altered is not unwrapped", async () => {
 
 test("a vault whose certificate nobody vouches for gets no token", async () => {
   const before = vault.requests.length;
-  const wrapper = createKeyVaultWrapper({ keyUrl: vault.keyUrl, credential, allowLoopback: true });
+  const wrapper = createKeyVaultWrapper({ key: toVaultKey(), credential, allowLoopback: true });
   await expect(wrapper.wrap(randomBytes(32), never)).rejects.toMatchObject({ code: "KEY_UNAVAILABLE" });
   expect(vault.requests.length).toBe(before);
 });
@@ -119,6 +126,93 @@ test.each([500, 403, 404] as const)("a vault that answers %d leaves the key unav
   vault.fail(status);
   await expect(createWrapper().wrap(randomBytes(32), never)).rejects.toMatchObject({
     code: "KEY_UNAVAILABLE",
+  });
+});
+
+describe("a vault that refuses is not asked by each call", () => {
+  const unavailable = { code: "KEY_UNAVAILABLE" };
+
+  test.each([403, 404, 429, 503] as const)("1,000 calls and an answer of %d", async (status) => {
+    const time = { ms: 1_000_000 };
+    const wrapper = createWrapper({ nowMs: () => time.ms });
+    const key = randomBytes(32);
+    const wrapped = await wrapper.wrap(key, never);
+    vault.fail(status);
+    const before = vault.requests.length;
+    for (let i = 0; i < 500; i++) {
+      await expect(wrapper.unwrap(wrapped, never)).rejects.toMatchObject(unavailable);
+      await expect(wrapper.wrap(key, never)).rejects.toMatchObject(unavailable);
+    }
+    // One try of each kind, each with the SDK's two retries at most.
+    const asked = vault.requests.length - before;
+    expect(asked).toBeLessThanOrEqual(6);
+
+    // After a second each kind is tried once more; the next pause is two seconds.
+    time.ms += 1_000;
+    for (let i = 0; i < 100; i++)
+      await expect(wrapper.unwrap(wrapped, never)).rejects.toMatchObject(unavailable);
+    expect(vault.requests.length - before).toBeLessThanOrEqual(asked + 3);
+    vault.fail(undefined);
+    time.ms += 1_999;
+    await expect(wrapper.unwrap(wrapped, never)).rejects.toMatchObject(unavailable);
+    time.ms += 1;
+    expect(Buffer.from(await wrapper.unwrap(wrapped, never))).toEqual(key);
+    expect(Buffer.from(await wrapper.unwrap(wrapped, never))).toEqual(key);
+  });
+
+  test("a wrapped key that was altered is asked for once, and the vault's other keys at once", async () => {
+    const wrapper = createWrapper({ nowMs: () => 0 });
+    const good = await wrapper.wrap(randomBytes(32), never);
+    const altered = {
+      ...good,
+      wrapped: Buffer.from(good.wrapped).map((byte, i) => (i === 9 ? byte ^ 1 : byte)),
+    };
+    const before = vault.requests.length;
+    for (let i = 0; i < 20; i++)
+      await expect(wrapper.unwrap(altered, never)).rejects.toMatchObject(unavailable);
+    expect(askedSince(before)).toEqual(["POST unwrapkey"]);
+    await wrapper.unwrap(good, never);
+    expect(askedSince(before)).toEqual(["POST unwrapkey", "POST unwrapkey"]);
+  });
+
+  test("a version that was disabled stops nothing of another version", async () => {
+    const wrapper = createWrapper({ nowMs: () => 0 });
+    const old = await wrapper.wrap(randomBytes(32), never);
+    vault.rotate();
+    const renewed = await wrapper.wrap(randomBytes(32), never);
+    vault.disable(old.kekId);
+    const before = vault.requests.length;
+    for (let i = 0; i < 20; i++) await expect(wrapper.unwrap(old, never)).rejects.toMatchObject(unavailable);
+    expect(askedSince(before)).toEqual(["POST unwrapkey"]);
+    await wrapper.unwrap(renewed, never);
+  });
+
+  test("a caller that gives up is no failure of the vault", async () => {
+    const wrapper = createWrapper({ nowMs: () => 0 });
+    const wrapped = await wrapper.wrap(randomBytes(32), never);
+    vault.fail("hang");
+    const ended = new AbortController();
+    const before = vault.requests.length;
+    const unwrapping = wrapper.unwrap(wrapped, ended.signal);
+    await expect.poll(() => vault.requests.length).toBeGreaterThan(before);
+    ended.abort(new Error("ended"));
+    await expect(unwrapping).rejects.toThrow("ended");
+    vault.fail(undefined);
+    await wrapper.unwrap(wrapped, never);
+  });
+
+  test("a vault that does not answer in time is", async () => {
+    const wrapper = createWrapper({ nowMs: () => 0 });
+    const wrapped = await wrapper.wrap(randomBytes(32), never);
+    vault.fail("hang");
+    const ended = new AbortController();
+    const before = vault.requests.length;
+    const unwrapping = wrapper.unwrap(wrapped, ended.signal);
+    await expect.poll(() => vault.requests.length).toBeGreaterThan(before);
+    ended.abort(new DOMException("the load's time limit", "TimeoutError"));
+    await expect(unwrapping).rejects.toThrow("time limit");
+    vault.fail(undefined);
+    await expect(wrapper.unwrap(wrapped, never)).rejects.toMatchObject(unavailable);
   });
 });
 
@@ -191,7 +285,10 @@ test("the deployed bundle works with a vault and managed identity, and is a 503 
       // The warm one goes on: its keys are in memory.
       expect((await api.as("alice", "GET", path)).status).toBe(200);
       vault.fail(undefined);
-      expect((await cold.as("alice", "GET", path)).json()["payload"]).toBe("through the vault");
+      // The vault is asked again after a pause of a second or two.
+      await expect
+        .poll(async () => (await cold.as("alice", "GET", path)).json()["payload"], { timeout: 10_000 })
+        .toBe("through the vault");
     } finally {
       await cold.close();
     }
