@@ -4,11 +4,11 @@ import { mkdir, readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Browser, BrowserContext, CDPSession, Locator, Page as Tab } from "playwright-core";
+import type { Browser, BrowserContext, Locator, Page as Tab } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Page, servePage } from "../../local/page/server.ts";
 import { createStack, type Stack } from "../../local/stack.ts";
-import { executablePath, launch } from "./browser.ts";
+import { executablePath, findRegistration, launch } from "../helpers/browser.ts";
 
 const SHOTS = join(tmpdir(), "secure-push-screenshots");
 const TIMEOUT_MS = 20_000;
@@ -106,10 +106,11 @@ describe.skipIf(executablePath === undefined)("the page in a browser", () => {
     await sent.getByText(/· read \d/).waitFor();
     await tab.screenshot({ path: join(SHOTS, "received.png"), fullPage: true });
 
-    expect(await tab.locator("#travelled").getByText("✓ The payload is not in it").count()).toBe(1);
+    const missing = tab.locator("#travelled").getByText("✓ The payload is not in it");
+    expect(await missing.count()).toBe(1);
     expect(await tab.locator("#stored").getByText("✓ The payload is not in it").count()).toBe(1);
     const id = await sent.locator(".id").textContent();
-    expect(await tab.getByRole("region", { name: "Body of the request" }).textContent()).toContain(id);
+    expect(await tab.getByRole("region", { name: "Notification Hub: body" }).textContent()).toContain(id);
     expect(await tab.getByRole("region", { name: "Row 1 in Table Storage" }).textContent()).toContain(id);
 
     await phone.getByRole("button", { name: "Delete" }).click();
@@ -131,6 +132,22 @@ describe.skipIf(executablePath === undefined)("the page in a browser", () => {
     expect(await stranger.getByText("For Ada alone.").count()).toBe(0);
     expect(await tab.getByText(/wakes Mallory/).count()).toBe(0);
     await tab.screenshot({ path: join(SHOTS, "stranger.png"), fullPage: true });
+  });
+
+  test("a browser gets its pushes as Web Push, encrypted, and decrypts the ID (P1)", async () => {
+    await using visited = await visit();
+    const { tab } = visited;
+    const own = tab.locator('[data-device="adas-browser"]');
+    await signIn(own);
+    const sent = await send(tab, "For the browser.");
+    await own.locator(".note", { hasText: "For the browser." }).waitFor();
+    const id = await sent.locator(".id").textContent();
+    const region = (name: string) => tab.getByRole("region", { name: `Web Push: ${name}` }).textContent();
+    expect(await region("request line and headers")).toMatch(/^POST \/[^]*content-encoding: aes128gcm/);
+    expect(await region("body")).toMatch(/^[0-9a-f]{200,}$/);
+    expect(await region("on the device")).toBe(JSON.stringify({ secureId: id }));
+    expect(stack.webPush.refused).toEqual([]);
+    expect(problems).toEqual([]);
   });
 
   test("an expired token: the generic text, then sign-in, then the payload", async () => {
@@ -278,16 +295,4 @@ function listShown(tab: Tab): Promise<readonly Shown[]> {
   return tab.evaluate(`navigator.serviceWorker.getRegistration("/devices/adas-phone/")
     .then((registration) => registration.getNotifications())
     .then((all) => all.map(({ title, body, tag }) => ({ title, body, tag })))`);
-}
-
-/** The DevTools protocol's own id of a registration. */
-async function findRegistration(protocol: CDPSession, path: string): Promise<string> {
-  const found = new Promise<string>((resolve) => {
-    protocol.on("ServiceWorker.workerRegistrationUpdated", ({ registrations }) => {
-      for (const { registrationId, scopeURL } of registrations)
-        if (new URL(scopeURL).pathname === path) resolve(registrationId);
-    });
-  });
-  await protocol.send("ServiceWorker.enable");
-  return found;
 }

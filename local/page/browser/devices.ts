@@ -117,20 +117,27 @@ async function register(
   const { info, push } = client;
   const session = await push.signIn(accessToken, device.userId ?? "");
   if (!session.isOk) devices.log(info.name, `could not catch up: ${toWhy(session.failure)}`);
-  const isRegistered = info.isBrowser ? await subscribe(push) : await registerPhone(client);
-  device.isRegistered = isRegistered;
-  devices.log(info.name, isRegistered ? "registered its push channel" : "could not register");
+  const refusal = info.isBrowser ? await subscribe(push) : await registerPhone(client);
+  device.isRegistered = refusal === undefined;
+  devices.log(
+    info.name,
+    refusal === undefined ? "registered its push channel" : `could not register: ${refusal}`,
+  );
 }
 
-async function subscribe(push: PushClient): Promise<boolean> {
-  return (await push.subscribe()).kind === "subscribed";
+/** Answers why it failed; nothing where it succeeded. */
+async function subscribe(push: PushClient): Promise<string | undefined> {
+  const result = await push.subscribe();
+  if (result.kind === "subscribed") return undefined;
+  return result.kind === "failed" ? toWhy(result.failure) : result.kind;
 }
 
-async function registerPhone({ info, push }: Client): Promise<boolean> {
+async function registerPhone({ info, push }: Client): Promise<string | undefined> {
   const device = await post<{ readonly platform: string; readonly pushChannel: string }>("/devices", {
     deviceId: info.id,
   });
-  return (await push.register(device)).isOk;
+  const registered = await push.register(device);
+  return registered.isOk ? undefined : toWhy(registered.failure);
 }
 
 function showEvent({ model, log, changed }: Devices, { id, name }: DeviceInfo, event: WorkerEvent): void {

@@ -9,27 +9,34 @@ export function renderEvidence(model: Model): void {
 
 function renderTravelled({ travelled, sent }: Model): void {
   const box = byId("travelled");
-  if (travelled === undefined)
+  if (travelled.length === 0)
     return replaceChildren(
       box,
       h("p", { class: "muted" }, "Nothing has been pushed to a device of this page."),
     );
-  const { network, request, body, isEncrypted, text } = travelled;
-  const search = renderSearch(`${request}\n${body}\n${text}`, sent[0]?.payload);
-  replaceChildren(
-    box,
-    h("p", { class: "muted" }, `The service’s request to ${network}:`),
-    listing("Request line and headers", request),
-    h(
-      "p",
-      { class: "muted" },
-      isEncrypted ? "Its body, encrypted for this browser (RFC 8291), in hexadecimal:" : "Its body:",
-    ),
-    listing("Body of the request", body),
-    h("p", { class: "muted" }, "What the app on the device receives:"),
-    listing("Push message on the device", text),
-    search,
-  );
+  replaceChildren(box, ...travelled.flatMap((one) => renderRequest(one, sent[0]?.payload)));
+}
+
+function renderRequest(
+  { network, request, body, isEncrypted, text }: Model["travelled"][number],
+  payload: string | undefined,
+): readonly (HTMLElement | undefined)[] {
+  const about = isEncrypted ? "Its body, encrypted for the browser (RFC 8291), in hexadecimal:" : "Its body:";
+  return [
+    h("h4", {}, network),
+    h("p", { class: "muted" }, "The service’s request:"),
+    listing(`${network}: request line and headers`, request),
+    h("p", { class: "muted" }, about),
+    listing(`${network}: body`, body),
+    // The hub passes its body on; Web Push encrypts it.
+    ...(isEncrypted
+      ? [
+          h("p", { class: "muted" }, "What the browser decrypts, and hands to the app:"),
+          listing(`${network}: on the device`, text),
+        ]
+      : []),
+    renderSearch(`${request}\n${body}\n${text}`, payload),
+  ];
 }
 
 function renderStored({ stored, sent }: Model): void {

@@ -6,7 +6,8 @@ export interface Model {
   /** The newest first. */
   readonly sent: SentModel[];
   readonly timeline: Entry[];
-  travelled: Travelled | undefined;
+  /** The newest request to each network. */
+  travelled: readonly Travelled[];
   stored: readonly StoredRow[];
 }
 
@@ -72,7 +73,7 @@ export function loadModel(deviceIds: readonly string[]): Model {
     devices: Object.fromEntries(deviceIds.map((id) => [id, saved?.devices[id] ?? createDevice()])),
     sent: saved?.sent ?? [],
     timeline: saved?.timeline ?? [],
-    travelled: saved?.travelled,
+    travelled: saved?.travelled ?? [],
     stored: saved?.stored ?? [],
   };
 }

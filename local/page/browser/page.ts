@@ -55,7 +55,10 @@ function handleEvent(devices: Devices, event: NetworkEvent): void {
   const { model, log, changed } = devices;
   switch (event.type) {
     case "travelled":
-      model.travelled = event.travelled;
+      model.travelled = [
+        event.travelled,
+        ...model.travelled.filter(({ network }) => network !== event.travelled.network),
+      ].toSorted((one, other) => one.network.localeCompare(other.network));
       changed();
       break;
     case "pushed":

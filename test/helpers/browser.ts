@@ -1,6 +1,6 @@
 // One Chromium for all browser tests. Where there is none, the tests are skipped, and a line says so.
 import { accessSync, constants } from "node:fs";
-import { chromium, type Browser } from "playwright-core";
+import { type Browser, type CDPSession, chromium } from "playwright-core";
 
 const CANDIDATES = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
 
@@ -32,4 +32,16 @@ function isExecutable(path: string): boolean {
   } catch {
     return false;
   }
+}
+
+/** The DevTools protocol's own id of a registration. */
+export async function findRegistration(protocol: CDPSession, path: string): Promise<string> {
+  const found = new Promise<string>((resolve) => {
+    protocol.on("ServiceWorker.workerRegistrationUpdated", ({ registrations }) => {
+      for (const { registrationId, scopeURL } of registrations)
+        if (new URL(scopeURL).pathname === path) resolve(registrationId);
+    });
+  });
+  await protocol.send("ServiceWorker.enable");
+  return found;
 }

@@ -1,0 +1,211 @@
+// The web client in a real browser, as an app uses it: the example of clients/web on an origin of its own, real push events
+// through the DevTools protocol, and the running service. The browser's push service is out of reach, so the push manager's
+// two methods are replaced in the page; nothing else is.
+import { once } from "node:events";
+import { createServer, type Server } from "node:http";
+import { join } from "node:path";
+import { build } from "esbuild";
+import type { Browser, Page as Tab } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { createSender, type Sender } from "../../clients/sender/sender.ts";
+import { createStack, type Stack } from "../../local/stack.ts";
+import { root } from "../../scripts/root.ts";
+import { executablePath, findRegistration, launch } from "../helpers/browser.ts";
+
+const HTML = `<!doctype html><html lang="en"><title>App</title><script src="/app.js" type="module"></script>
+<button id="sign-in">Sign in</button><button id="subscribe">Subscribe</button><p id="status"></p></html>`;
+
+let stack: Stack;
+let browser: Browser;
+let app: Server;
+let url: string;
+let sender: Sender;
+
+/** Another key than the service's: a point on the curve, as a browser would give it back. */
+const OTHER_KEY = "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4";
+
+describe.skipIf(executablePath === undefined)("the web client in a browser", () => {
+  beforeAll(async () => {
+    stack = await createStack();
+    sender = createSender({ url: stack.host.url, credential: { functionKey: stack.functionKey } });
+    app = await serveApp();
+    browser = await launch();
+  });
+  afterAll(async () => {
+    await browser?.close();
+    app?.close();
+    await stack?.close();
+  });
+
+  async function serveApp(): Promise<Server> {
+    const bundle = async (file: string, format: "esm" | "iife") => {
+      const entryPoints = [join(root, "clients/web", file)];
+      const { outputFiles } = await build({
+        entryPoints,
+        bundle: true,
+        write: false,
+        format,
+        target: "es2022",
+      });
+      return { type: "text/javascript", content: outputFiles[0]?.text ?? "" };
+    };
+    const settings = () => ({
+      apiUrl: `${stack.host.url}/api`,
+      signIn: {
+        issuer: stack.issuer.url,
+        clientId: "app",
+        redirectUri: url,
+        scope: "openid Notifications.Read",
+      },
+    });
+    const files = new Map([
+      ["/", { type: "text/html", content: HTML }],
+      ["/app.js", await bundle("page/app.ts", "esm")],
+      ["/sw.js", await bundle("worker/app.ts", "iife")],
+    ]);
+    const server = createServer((request, response) => {
+      const path = new URL(request.url ?? "/", "http://localhost").pathname;
+      if (path === "/settings.json") return void response.end(JSON.stringify(settings()));
+      const file = files.get(path);
+      if (file === undefined) return void response.writeHead(204).end();
+      response.writeHead(200, { "content-type": file.type }).end(file.content);
+    }).listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const address = server.address();
+    if (address === null || typeof address === "string") throw new Error("no port");
+    url = `http://localhost:${address.port}/`;
+    return server;
+  }
+
+  /** A browser whose subscriptions are made at the local push service. `existingKey`: of a subscription from earlier. */
+  async function visit(existingKey?: string) {
+    const context = await browser.newContext({ permissions: ["notifications"] });
+    context.setDefaultTimeout(20_000);
+    const tab = await context.newPage();
+    await tab.exposeFunction("subscribeLocally", (key: string) => stack.webPush.subscribe(key));
+    await tab.addInitScript({
+      content: `(${replacePushManager.toString()})(${JSON.stringify(existingKey ?? null)})`,
+    });
+    await tab.goto(url);
+    return { tab, context, [Symbol.asyncDispose]: () => context.close() };
+  }
+
+  async function start(tab: Tab): Promise<void> {
+    await tab.getByRole("button", { name: "Sign in" }).click();
+    await tab.waitForFunction("!location.search && document.getElementById('status').textContent !== ''");
+    await tab.getByText("Pushes come to this browser.").waitFor();
+  }
+
+  const readCalls = (tab: Tab) => tab.evaluate<readonly string[]>("globalThis.pushCalls");
+
+  async function deliver(tab: Tab, text: string): Promise<void> {
+    const protocol = await tab.context().newCDPSession(tab);
+    const registrationId = await findRegistration(protocol, "/");
+    const origin = new URL(url).origin;
+    await protocol.send("ServiceWorker.deliverPushMessage", { origin, registrationId, data: text });
+  }
+
+  const listShown = (tab: Tab) =>
+    tab.evaluate<readonly { readonly body: string; readonly tag: string }[]>(`navigator.serviceWorker.ready
+      .then((registration) => registration.getNotifications())
+      .then((all) => all.map(({ body, tag }) => ({ body, tag })))`);
+
+  test("signs in, subscribes under the service's key, and shows what a push announces", async () => {
+    await using visited = await visit();
+    const { tab } = visited;
+    await start(tab);
+    expect(new Set(await readCalls(tab))).toEqual(new Set([`subscribe ${stack.webPush.vapidPublicKey}`]));
+    const before = stack.webPush.received.length;
+    const sent = await sender.sendSecure({ to: ["alice"], payload: { text: "Hello, browser." } });
+    const pushed = stack.webPush.received.slice(before).map(({ text }) => text);
+    expect(pushed).toContain(JSON.stringify({ secureId: sent.id }));
+    await deliver(tab, JSON.stringify({ secureId: sent.id }));
+    await tab.getByText("Hello, browser.").waitFor();
+    await expect.poll(() => listShown(tab)).toEqual([{ body: "Hello, browser.", tag: sent.id }]);
+    // The page keeps no token: it is in the worker's database alone.
+    expect(await tab.evaluate("JSON.stringify([{ ...localStorage }, { ...sessionStorage }])")).toBe(
+      "[{},{}]",
+    );
+  });
+
+  test("a subscription under another key is ended, and made anew under the service's", async () => {
+    await using visited = await visit(OTHER_KEY);
+    const { tab } = visited;
+    await start(tab);
+    const calls = await readCalls(tab);
+    expect(calls.slice(0, 2)).toEqual(["unsubscribe", `subscribe ${stack.webPush.vapidPublicKey}`]);
+    expect(calls.filter((call) => call === "unsubscribe")).toHaveLength(1);
+  });
+
+  test("a push while nobody is signed in shows the generic text; sign-in shows the payload in its place", async () => {
+    await using visited = await visit();
+    const { tab } = visited;
+    await tab.waitForFunction("navigator.serviceWorker.ready");
+    const sent = await sender.sendSecure({ to: ["alice"], payload: { text: "Later." } });
+    await deliver(tab, JSON.stringify({ secureId: sent.id }));
+    await expect.poll(() => listShown(tab)).toEqual([{ body: "Open the app to read it.", tag: sent.id }]);
+    await start(tab);
+    await expect.poll(() => listShown(tab)).toContainEqual({ body: "Later.", tag: sent.id });
+  });
+
+  test("without the service a push shows the generic text; the next one brings both", async () => {
+    await using visited = await visit();
+    const { tab, context } = visited;
+    await start(tab);
+    const first = await sender.sendSecure({ to: ["alice"], payload: { text: "First." } });
+    const second = await sender.sendSecure({ to: ["alice"], payload: { text: "Second." } });
+    await context.route(`${stack.host.url}/**`, (route) => route.abort());
+    await deliver(tab, JSON.stringify({ secureId: first.id }));
+    await expect
+      .poll(() => listShown(tab), { timeout: 15_000 })
+      .toContainEqual({ body: "Open the app to read it.", tag: first.id });
+    await context.unroute(`${stack.host.url}/**`);
+    await deliver(tab, JSON.stringify({ secureId: second.id }));
+    await expect.poll(() => listShown(tab)).toContainEqual({ body: "Second.", tag: second.id });
+    await expect.poll(() => listShown(tab)).toContainEqual({ body: "First.", tag: first.id });
+  });
+
+  test.each([
+    { agent: "iPhone", text: "Add this app to the home screen first" },
+    { agent: "Linux", text: "This browser has no pushes." },
+  ])("without a push manager it says so: $agent", async ({ agent, text }) => {
+    await using context = await browser.newContext({
+      userAgent: `Mozilla/5.0 (${agent}) Test`,
+      permissions: ["notifications"],
+    });
+    const tab = await context.newPage();
+    await tab.addInitScript({ content: "delete ServiceWorkerRegistration.prototype.pushManager" });
+    await tab.goto(url);
+    await tab.getByText(text).waitFor();
+  });
+});
+
+/** Runs in the page, before its scripts. */
+function replacePushManager(existingKey: string | null): void {
+  const page = globalThis as unknown as {
+    pushCalls: string[];
+    subscribeLocally: (key: string) => Promise<{ endpoint: string; p256dh: string; auth: string }>;
+    PushManager: { prototype: object };
+  };
+  page.pushCalls = [];
+  const toBytes = (key: string) =>
+    Uint8Array.from(atob(key.replaceAll("-", "+").replaceAll("_", "/")), (byte) => byte.charCodeAt(0)).buffer;
+  const toSubscription = (key: string, { endpoint, p256dh, auth }: Record<string, string>) => ({
+    options: { applicationServerKey: toBytes(key) },
+    toJSON: () => ({ endpoint, expirationTime: null, keys: { p256dh, auth } }),
+    unsubscribe: () => {
+      page.pushCalls.push("unsubscribe");
+      current = null;
+      return Promise.resolve(true);
+    },
+  });
+  let current: object | null = existingKey === null ? null : toSubscription(existingKey, {});
+  Object.assign(page.PushManager.prototype, {
+    getSubscription: () => Promise.resolve(current),
+    subscribe: async ({ applicationServerKey: key }: { applicationServerKey: string }) => {
+      page.pushCalls.push(`subscribe ${key}`);
+      current = toSubscription(key, { ...(await page.subscribeLocally(key)) });
+      return current;
+    },
+  });
+}
