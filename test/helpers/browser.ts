@@ -1,6 +1,13 @@
 // One Chromium for all browser tests. Where there is none, the tests are skipped, and a line says so.
 import { accessSync, constants } from "node:fs";
 import { type Browser, type CDPSession, chromium } from "playwright-core";
+import type { Stack } from "../../local/stack.ts";
+
+/** What all browser tests share. */
+export interface Running {
+  readonly stack: Stack;
+  readonly browser: Browser;
+}
 
 const CANDIDATES = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
 

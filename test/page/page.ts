@@ -5,10 +5,10 @@ import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Browser, BrowserContext, Locator, Page as Tab } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Page, servePage } from "../../local/page/server.ts";
-import { createStack, type Stack } from "../../local/stack.ts";
-import { executablePath, findRegistration, launch } from "../helpers/browser.ts";
+import type { Stack } from "../../local/stack.ts";
+import { findRegistration, type Running } from "../helpers/browser.ts";
 
 const SHOTS = join(tmpdir(), "secure-push-screenshots");
 const TIMEOUT_MS = 20_000;
@@ -28,71 +28,14 @@ interface Visit extends AsyncDisposable {
   readonly stranger: Locator;
 }
 
-describe.skipIf(executablePath === undefined)("the page in a browser", () => {
+/** Registers the tests; `get` answers what they share with others once it runs. */
+export function testPage(get: () => Running): void {
   beforeAll(async () => {
     await mkdir(SHOTS, { recursive: true });
-    stack = await createStack({ settings: { REDELIVER_SCHEDULE: "* * * * * *" } });
+    ({ stack, browser } = get());
     page = await servePage(stack);
-    browser = await launch();
   });
-  afterAll(async () => {
-    await browser?.close();
-    await page?.close();
-    await stack?.close();
-  });
-
-  async function visit(permissions: string[] = []): Promise<Visit> {
-    problems.length = 0;
-    await deleteAll("ada"); // what other tests sent would be caught up with
-    const context = await browser.newContext({ viewport: { width: 1400, height: 1000 }, permissions });
-    context.setDefaultTimeout(TIMEOUT_MS);
-    const tab = await context.newPage();
-    tab.on("console", (message) => {
-      if (message.type() === "error" || message.type() === "warning") problems.push(message.text());
-    });
-    tab.on("pageerror", (error) => problems.push(error.message));
-    await tab.goto(page.url);
-    const device = (id: string) => tab.locator(`[data-device="${id}"]`);
-    await device("adas-phone").waitFor();
-    return {
-      tab,
-      context,
-      phone: device("adas-phone"),
-      stranger: device("mallorys-phone"),
-      [Symbol.asyncDispose]: () => context.close(),
-    };
-  }
-
-  async function deleteAll(userId: string): Promise<void> {
-    const headers = { authorization: `Bearer ${await stack.issuer.buildUserToken(userId)}` };
-    const url = `${stack.host.url}/api/notifications`;
-    const list = (await (await fetch(url, { headers })).json()) as {
-      notifications: readonly { id: string }[];
-    };
-    for (const { id } of list.notifications) await fetch(`${url}/${id}`, { method: "DELETE", headers });
-  }
-
-  async function signIn(device: Locator): Promise<void> {
-    await device.getByRole("button", { name: /^Sign in/ }).click();
-    await device.locator(".badge.good", { hasText: "signed in as" }).waitFor();
-  }
-
-  async function send(tab: Tab, payload: string): Promise<Locator> {
-    await tab.getByLabel("Payload").fill(payload);
-    await tab.getByRole("button", { name: "Send", exact: true }).click();
-    const sent = tab.getByRole("article", { name: /^Notification/ }).filter({ hasText: payload });
-    await sent.waitFor();
-    return sent;
-  }
-
-  /** Axe's findings, by rule, for what is on the page now. */
-  async function findInaccessible(tab: Tab): Promise<unknown> {
-    // The protocol's own evaluation is not subject to the page's policy.
-    await tab.evaluate(await readFile(AXE, "utf8"));
-    return tab.evaluate(
-      "axe.run().then(({ violations }) => violations.map(({ id, nodes }) => [id, nodes.map(({ html }) => html)]))",
-    );
-  }
+  afterAll(() => page?.close());
 
   test("sign in, send, and the payload is on the screen; receipts follow reading; only the ID travelled (P1)", async () => {
     await using visited = await visit();
@@ -282,7 +225,60 @@ describe.skipIf(executablePath === undefined)("the page in a browser", () => {
     expect((await fetch(`${page.url}settings`)).headers.get("access-control-allow-origin")).toBeNull();
     expect(await (await fetch(`${page.url}settings`)).text()).not.toContain(stack.functionKey);
   });
-});
+}
+
+async function visit(permissions: string[] = []): Promise<Visit> {
+  problems.length = 0;
+  await deleteAll("ada"); // what other tests sent would be caught up with
+  const context = await browser.newContext({ viewport: { width: 1400, height: 1000 }, permissions });
+  context.setDefaultTimeout(TIMEOUT_MS);
+  const tab = await context.newPage();
+  tab.on("console", (message) => {
+    if (message.type() === "error" || message.type() === "warning") problems.push(message.text());
+  });
+  tab.on("pageerror", (error) => problems.push(error.message));
+  await tab.goto(page.url);
+  const device = (id: string) => tab.locator(`[data-device="${id}"]`);
+  await device("adas-phone").waitFor();
+  return {
+    tab,
+    context,
+    phone: device("adas-phone"),
+    stranger: device("mallorys-phone"),
+    [Symbol.asyncDispose]: () => context.close(),
+  };
+}
+
+async function deleteAll(userId: string): Promise<void> {
+  const headers = { authorization: `Bearer ${await stack.issuer.buildUserToken(userId)}` };
+  const url = `${stack.host.url}/api/notifications`;
+  const list = (await (await fetch(url, { headers })).json()) as {
+    notifications: readonly { id: string }[];
+  };
+  for (const { id } of list.notifications) await fetch(`${url}/${id}`, { method: "DELETE", headers });
+}
+
+async function signIn(device: Locator): Promise<void> {
+  await device.getByRole("button", { name: /^Sign in/ }).click();
+  await device.locator(".badge.good", { hasText: "signed in as" }).waitFor();
+}
+
+async function send(tab: Tab, payload: string): Promise<Locator> {
+  await tab.getByLabel("Payload").fill(payload);
+  await tab.getByRole("button", { name: "Send", exact: true }).click();
+  const sent = tab.getByRole("article", { name: /^Notification/ }).filter({ hasText: payload });
+  await sent.waitFor();
+  return sent;
+}
+
+/** Axe's findings, by rule, for what is on the page now. */
+async function findInaccessible(tab: Tab): Promise<unknown> {
+  // The protocol's own evaluation is not subject to the page's policy.
+  await tab.evaluate(await readFile(AXE, "utf8"));
+  return tab.evaluate(
+    "axe.run().then(({ violations }) => violations.map(({ id, nodes }) => [id, nodes.map(({ html }) => html)]))",
+  );
+}
 
 interface Shown {
   readonly title: string;

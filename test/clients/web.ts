@@ -5,12 +5,12 @@ import { once } from "node:events";
 import { createServer, type Server } from "node:http";
 import { join } from "node:path";
 import { build } from "esbuild";
-import type { Browser, Page as Tab } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Browser, BrowserContext, Page as Tab, Worker } from "playwright-core";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import { createSender, type Sender } from "../../clients/sender/sender.ts";
-import { createStack, type Stack } from "../../local/stack.ts";
+import type { Stack } from "../../local/stack.ts";
 import { root } from "../../scripts/root.ts";
-import { executablePath, findRegistration, launch } from "../helpers/browser.ts";
+import { findRegistration, type Running } from "../helpers/browser.ts";
 
 const HTML = `<!doctype html><html lang="en"><title>App</title><script src="/app.js" type="module"></script>
 <button id="sign-in">Sign in</button><button id="subscribe">Subscribe</button><p id="status"></p></html>`;
@@ -24,91 +24,14 @@ let sender: Sender;
 /** Another key than the service's: a point on the curve, as a browser would give it back. */
 const OTHER_KEY = "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4";
 
-describe.skipIf(executablePath === undefined)("the web client in a browser", () => {
+/** Registers the tests; `get` answers what they share with others once it runs. */
+export function testWebClient(get: () => Running): void {
   beforeAll(async () => {
-    stack = await createStack();
+    ({ stack, browser } = get());
     sender = createSender({ url: stack.host.url, credential: { functionKey: stack.functionKey } });
     app = await serveApp();
-    browser = await launch();
   });
-  afterAll(async () => {
-    await browser?.close();
-    app?.close();
-    await stack?.close();
-  });
-
-  async function serveApp(): Promise<Server> {
-    const bundle = async (file: string, format: "esm" | "iife") => {
-      const entryPoints = [join(root, "clients/web", file)];
-      const { outputFiles } = await build({
-        entryPoints,
-        bundle: true,
-        write: false,
-        format,
-        target: "es2022",
-      });
-      return { type: "text/javascript", content: outputFiles[0]?.text ?? "" };
-    };
-    const settings = () => ({
-      apiUrl: `${stack.host.url}/api`,
-      signIn: {
-        issuer: stack.issuer.url,
-        clientId: "app",
-        redirectUri: url,
-        scope: "openid Notifications.Read",
-      },
-    });
-    const files = new Map([
-      ["/", { type: "text/html", content: HTML }],
-      ["/app.js", await bundle("page/app.ts", "esm")],
-      ["/sw.js", await bundle("worker/app.ts", "iife")],
-    ]);
-    const server = createServer((request, response) => {
-      const path = new URL(request.url ?? "/", "http://localhost").pathname;
-      if (path === "/settings.json") return void response.end(JSON.stringify(settings()));
-      const file = files.get(path);
-      if (file === undefined) return void response.writeHead(204).end();
-      response.writeHead(200, { "content-type": file.type }).end(file.content);
-    }).listen(0, "127.0.0.1");
-    await once(server, "listening");
-    const address = server.address();
-    if (address === null || typeof address === "string") throw new Error("no port");
-    url = `http://localhost:${address.port}/`;
-    return server;
-  }
-
-  /** A browser whose subscriptions are made at the local push service. `existingKey`: of a subscription from earlier. */
-  async function visit(existingKey?: string) {
-    const context = await browser.newContext({ permissions: ["notifications"] });
-    context.setDefaultTimeout(20_000);
-    const tab = await context.newPage();
-    await tab.exposeFunction("subscribeLocally", (key: string) => stack.webPush.subscribe(key));
-    await tab.addInitScript({
-      content: `(${replacePushManager.toString()})(${JSON.stringify(existingKey ?? null)})`,
-    });
-    await tab.goto(url);
-    return { tab, context, [Symbol.asyncDispose]: () => context.close() };
-  }
-
-  async function start(tab: Tab): Promise<void> {
-    await tab.getByRole("button", { name: "Sign in" }).click();
-    await tab.waitForFunction("!location.search && document.getElementById('status').textContent !== ''");
-    await tab.getByText("Pushes come to this browser.").waitFor();
-  }
-
-  const readCalls = (tab: Tab) => tab.evaluate<readonly string[]>("globalThis.pushCalls");
-
-  async function deliver(tab: Tab, text: string): Promise<void> {
-    const protocol = await tab.context().newCDPSession(tab);
-    const registrationId = await findRegistration(protocol, "/");
-    const origin = new URL(url).origin;
-    await protocol.send("ServiceWorker.deliverPushMessage", { origin, registrationId, data: text });
-  }
-
-  const listShown = (tab: Tab) =>
-    tab.evaluate<readonly { readonly body: string; readonly tag: string }[]>(`navigator.serviceWorker.ready
-      .then((registration) => registration.getNotifications())
-      .then((all) => all.map(({ body, tag }) => ({ body, tag })))`);
+  afterAll(() => void app?.close());
 
   test("signs in, subscribes under the service's key, and shows what a push announces", async () => {
     await using visited = await visit();
@@ -165,6 +88,38 @@ describe.skipIf(executablePath === undefined)("the web client in a browser", () 
     await expect.poll(() => listShown(tab)).toContainEqual({ body: "First.", tag: first.id });
   });
 
+  test("a subscription that the browser replaced is registered in place of the old one", async () => {
+    await using visited = await visit();
+    const { tab, context } = visited;
+    await start(tab);
+    const { endpoint, p256dh, auth } = stack.webPush.subscribe(stack.webPush.vapidPublicKey);
+    const subscription = JSON.stringify({ endpoint, keys: { p256dh, auth } });
+    const registered = context.waitForEvent("response", (response) =>
+      response.url().includes("/installations/"),
+    );
+    await findWorker(context).evaluate(`{
+      const event = new ExtendableEvent("pushsubscriptionchange");
+      self.dispatchEvent(Object.assign(event, { newSubscription: { toJSON: () => (${subscription}) } }));
+    }`);
+    expect((await registered).status()).toBe(200); // renewed: the same installation
+    await sender.sendSecure({ to: ["alice"], payload: { text: "To the new one." } });
+    expect(stack.webPush.received.map((push) => push.endpoint)).toContain(endpoint);
+  });
+
+  test("a click on a notification closes it", async () => {
+    await using visited = await visit();
+    const { tab, context } = visited;
+    await start(tab);
+    const sent = await sender.sendSecure({ to: ["alice"], payload: { text: "Click me." } });
+    await deliver(tab, JSON.stringify({ secureId: sent.id }));
+    await expect.poll(() => listShown(tab)).toContainEqual({ body: "Click me.", tag: sent.id });
+    await findWorker(context)
+      .evaluate(`self.registration.getNotifications({ tag: "${sent.id}" }).then(([notification]) => {
+      self.dispatchEvent(new NotificationEvent("notificationclick", { notification }));
+    })`);
+    await expect.poll(() => listShown(tab)).not.toContainEqual({ body: "Click me.", tag: sent.id });
+  });
+
   test.each([
     { agent: "iPhone", text: "Add this app to the home screen first" },
     { agent: "Linux", text: "This browser has no pushes." },
@@ -178,7 +133,87 @@ describe.skipIf(executablePath === undefined)("the web client in a browser", () 
     await tab.goto(url);
     await tab.getByText(text).waitFor();
   });
-});
+}
+
+async function serveApp(): Promise<Server> {
+  const bundle = async (file: string, format: "esm" | "iife") => {
+    const entryPoints = [join(root, "clients/web", file)];
+    const { outputFiles } = await build({
+      entryPoints,
+      bundle: true,
+      write: false,
+      format,
+      target: "es2022",
+    });
+    return { type: "text/javascript", content: outputFiles[0]?.text ?? "" };
+  };
+  const settings = () => ({
+    apiUrl: `${stack.host.url}/api`,
+    signIn: {
+      issuer: stack.issuer.url,
+      clientId: "app",
+      redirectUri: url,
+      scope: "openid Notifications.Read",
+    },
+  });
+  const files = new Map([
+    ["/", { type: "text/html", content: HTML }],
+    ["/app.js", await bundle("page/app.ts", "esm")],
+    ["/sw.js", await bundle("worker/app.ts", "iife")],
+  ]);
+  const server = createServer((request, response) => {
+    const path = new URL(request.url ?? "/", "http://localhost").pathname;
+    if (path === "/settings.json") return void response.end(JSON.stringify(settings()));
+    const file = files.get(path);
+    if (file === undefined) return void response.writeHead(204).end();
+    response.writeHead(200, { "content-type": file.type }).end(file.content);
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  if (address === null || typeof address === "string") throw new Error("no port");
+  url = `http://localhost:${address.port}/`;
+  return server;
+}
+
+/** A browser whose subscriptions are made at the local push service. `existingKey`: of a subscription from earlier. */
+async function visit(existingKey?: string) {
+  const context = await browser.newContext({ permissions: ["notifications"] });
+  context.setDefaultTimeout(20_000);
+  const tab = await context.newPage();
+  await tab.exposeFunction("subscribeLocally", (key: string) => stack.webPush.subscribe(key));
+  await tab.addInitScript({
+    content: `(${replacePushManager.toString()})(${JSON.stringify(existingKey ?? null)})`,
+  });
+  await tab.goto(url);
+  return { tab, context, [Symbol.asyncDispose]: () => context.close() };
+}
+
+async function start(tab: Tab): Promise<void> {
+  await tab.getByRole("button", { name: "Sign in" }).click();
+  await tab.waitForFunction("!location.search && document.getElementById('status').textContent !== ''");
+  await tab.getByText("Pushes come to this browser.").waitFor();
+}
+
+const readCalls = (tab: Tab) => tab.evaluate<readonly string[]>("globalThis.pushCalls");
+
+async function deliver(tab: Tab, text: string): Promise<void> {
+  const protocol = await tab.context().newCDPSession(tab);
+  const registrationId = await findRegistration(protocol, "/");
+  const origin = new URL(url).origin;
+  await protocol.send("ServiceWorker.deliverPushMessage", { origin, registrationId, data: text });
+}
+
+const listShown = (tab: Tab) =>
+  tab.evaluate<readonly { readonly body: string; readonly tag: string }[]>(`navigator.serviceWorker.ready
+      .then((registration) => registration.getNotifications())
+      .then((all) => all.map(({ body, tag }) => ({ body, tag })))`);
+
+/** Events that a test dispatches are not trusted: `waitUntil` refuses them, but the work has begun. */
+function findWorker(context: BrowserContext): Worker {
+  const [worker] = context.serviceWorkers();
+  if (worker === undefined) throw new Error("no service worker runs");
+  return worker;
+}
 
 /** Runs in the page, before its scripts. */
 function replacePushManager(existingKey: string | null): void {
