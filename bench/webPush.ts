@@ -1,7 +1,7 @@
 // Question: what does one Web Push message cost, beside the package web-push, and beside the two operations on the curve
 // that no implementation can do without (one key generation, one derivation)?
-// Variants alternate, each in a fresh process; CPU time of the whole process for each message, without the network.
-// Run: npm run bench -- webPush
+// The variants alternate in slices within one process, a fresh one for each round; CPU time of the whole process for each
+// message, without the network. Run: npm run bench -- webPush
 import { fork } from "node:child_process";
 import { createECDH, randomBytes } from "node:crypto";
 import { once } from "node:events";
@@ -18,34 +18,45 @@ import { toSummary } from "./report.ts";
 
 const ROUNDS = 7;
 const SUBSCRIPTIONS = 1000;
-const MESSAGES = 4000;
+/** In each round every variant makes this many slices. The first ones warm up and are not counted. */
+const SLICES = 30;
+const WARM_UP_SLICES = 8;
+const SLICE_MESSAGES = 100;
 const SUBJECT = "mailto:push@example.com";
 const VARIANTS = ["ours", "web-push", "floor"] as const;
 type Variant = (typeof VARIANTS)[number];
+/** Microseconds of CPU for one message. */
+type Costs = Readonly<Record<Variant, number>>;
 
-const variant = VARIANTS.find((one) => one === process.argv[2]);
-if (variant === undefined) await compare();
-else await measure(variant);
+if (process.argv[2] === "round") process.send?.(await measure());
+else await compare();
 
-/** In the child: microseconds of CPU for one message, after a warm-up of the same length. */
-async function measure(name: Variant): Promise<void> {
+async function measure(): Promise<Costs> {
   const subscriptions = Array.from({ length: SUBSCRIPTIONS }, (_, i): Subscription => {
     const endpoint = `https://push${i % 3}.example.net/send/${randomBytes(60).toString("base64url")}`;
     const p256dh = createECDH("prime256v1").generateKeys("base64url");
     return { endpoint, p256dh, authSecret: randomBytes(16).toString("base64url") };
   });
-  const push = { ours, "web-push": theirs, floor }[name]();
-  const run = async () => {
-    const before = process.cpuUsage();
-    for (let i = 0; i < MESSAGES; i++) {
-      const subscription = subscriptions[i % SUBSCRIPTIONS];
-      if (subscription !== undefined) await push(subscription);
+  const pushes = { ours: ours(), "web-push": theirs(), floor: floor() };
+  const costs: Record<Variant, number[]> = { ours: [], "web-push": [], floor: [] };
+  for (let slice = 0; slice < SLICES; slice++)
+    for (const name of slice % 2 === 0 ? VARIANTS : VARIANTS.toReversed()) {
+      const start = (slice * SLICE_MESSAGES) % SUBSCRIPTIONS;
+      const before = process.cpuUsage();
+      for (const subscription of subscriptions.slice(start, start + SLICE_MESSAGES))
+        await pushes[name](subscription);
+      const { user, system } = process.cpuUsage(before);
+      if (slice >= WARM_UP_SLICES) costs[name].push((user + system) / SLICE_MESSAGES);
     }
-    const { user, system } = process.cpuUsage(before);
-    return (user + system) / MESSAGES;
+  return {
+    ours: toMedian(costs.ours),
+    "web-push": toMedian(costs["web-push"]),
+    floor: toMedian(costs.floor),
   };
-  await run();
-  process.send?.(await run());
+}
+
+function toMedian(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN;
 }
 
 function ours(): (subscription: Subscription) => Promise<unknown> {
@@ -85,19 +96,24 @@ function floor(): (subscription: Subscription) => unknown {
 }
 
 async function compare(): Promise<void> {
-  const results = new Map<Variant, number[]>(VARIANTS.map((name) => [name, []]));
-  for (let round = 0; round < ROUNDS; round++)
-    for (const name of round % 2 === 0 ? VARIANTS : VARIANTS.toReversed()) {
-      const child = fork(fileURLToPath(import.meta.url), [name]);
-      const [[microseconds]] = await Promise.all([once(child, "message"), once(child, "exit")]);
-      results.get(name)?.push(Number(microseconds));
-    }
-  for (const [name, values] of results) console.log(`${name}, µs of CPU: ${toSummary(values, 1)}`);
+  const rounds: Costs[] = [];
+  for (let round = 0; round < ROUNDS; round++) {
+    const child = fork(fileURLToPath(import.meta.url), ["round"]);
+    const [[costs]] = await Promise.all([once(child, "message"), once(child, "exit")]);
+    rounds.push(costs as Costs); // what measure() made
+  }
+  for (const name of VARIANTS)
+    console.log(
+      `${name}, µs of CPU: ${toSummary(
+        rounds.map((costs) => costs[name]),
+        1,
+      )}`,
+    );
   for (const [name, limit] of [
     ["web-push", 0.4],
     ["floor", 1.5],
   ] as const) {
-    const ratios = (results.get("ours") ?? []).map((value, i) => value / (results.get(name)?.[i] ?? NaN));
+    const ratios = rounds.map((costs) => costs.ours / costs[name]);
     console.log(`ours / ${name} (at most ${limit}): ${toSummary(ratios, 2)}`);
   }
 }
