@@ -94,8 +94,9 @@ export function testWebClient(get: () => Running): void {
     await start(tab);
     const { endpoint, p256dh, auth } = stack.webPush.subscribe(stack.webPush.vapidPublicKey);
     const subscription = JSON.stringify({ endpoint, keys: { p256dh, auth } });
-    const registered = context.waitForEvent("response", (response) =>
-      response.url().includes("/installations/"),
+    const registered = context.waitForEvent(
+      "response",
+      (response) => response.request().method() === "PUT", // not the preflight before it
     );
     await findWorker(context).evaluate(`{
       const event = new ExtendableEvent("pushsubscriptionchange");
