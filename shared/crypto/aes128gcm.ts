@@ -70,7 +70,18 @@ export function encryptPush(
 const sharedEcdh = createECDH("prime256v1");
 
 function createEphemeral(): Ephemeral {
-  return { ecdh: sharedEcdh, publicKey: sharedEcdh.generateKeys(), salt: randomBytes(SALT_BYTES) };
+  return { ecdh: sharedEcdh, publicKey: sharedEcdh.generateKeys(), salt: takeSalt() };
+}
+
+/** Random bytes for the next salts: asking for many at once costs hardly more than asking for one. */
+let saltPool = Buffer.alloc(0);
+const POOLED_SALTS = 256;
+
+function takeSalt(): Uint8Array {
+  if (saltPool.length === 0) saltPool = randomBytes(POOLED_SALTS * SALT_BYTES);
+  const salt = saltPool.subarray(0, SALT_BYTES);
+  saltPool = saltPool.subarray(SALT_BYTES);
+  return salt;
 }
 
 export interface RecordOptions {
