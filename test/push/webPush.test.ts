@@ -1,9 +1,7 @@
 // The Web Push sender against the local push service, over real TLS: what a request looks like, what each answer means,
 // which key a device is pushed to with, and what other implementations say of ours. Sections are of RFC 8030 unless named.
 import { createECDH } from "node:crypto";
-import { request as httpsRequest } from "node:https";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import webPush from "web-push";
 import { PushApiModel } from "web-push-testing/src/PushApiModel.js";
 import {
   type BrowserSubscription,
@@ -457,25 +455,21 @@ test("subscriptions whose keys cannot be used fail alone (R73)", async () => {
   });
 });
 
+test("an endpoint that its browser withdrew is gone, and so is one that nobody has", async () => {
+  const device = await register();
+  service.unsubscribe(toEndpoint(device));
+  expect(await sender.push(device, message, context)).toEqual({ kind: "gone" });
+  const { p256dh, auth } = service.subscribe("");
+  const channel = { endpoint: `${service.origin}/push/x`, p256dh, authSecret: auth };
+  expect(await sender.push({ ...device, channel }, message, context)).toEqual({ kind: "gone" });
+  expect(service.refused.map(({ status }) => status)).toEqual([410, 404]);
+});
+
 test("its destination is the endpoint's origin", async () => {
   expect(sender.toDestination?.((await register()).channel)).toBe(service.origin);
 });
 
 describe("other implementations", () => {
-  test("messages of web-push are accepted by the local push service", async () => {
-    const keys = webPush.generateVAPIDKeys();
-    const { endpoint, p256dh, auth } = service.subscribe(keys.publicKey);
-    const details = webPush.generateRequestDetails({ endpoint, keys: { p256dh, auth } }, "hello", {
-      vapidDetails: { subject: VAPID_SUBJECT, ...keys },
-      TTL: 60,
-      topic: "news",
-      urgency: "high",
-    });
-    const status = await post(details.endpoint, details.headers, details.body);
-    expect({ status, refusals: refusals() }).toEqual({ status: 201, refusals: [] });
-    expect(service.received.map(({ text }) => text)).toEqual(["hello"]);
-  });
-
   test("web-push-testing accepts ours", async () => {
     const model = new PushApiModel();
     const { clientHash, keys } = await model.subscribe({
@@ -499,70 +493,3 @@ describe("other implementations", () => {
     expect(model.getNotifications({ clientHash })).toEqual({ messages: [JSON.stringify({ secureId: id })] });
   });
 });
-
-describe("the local push service is stricter than the real ones", () => {
-  const change = (headers: Readonly<Record<string, string | undefined>>, body?: Buffer) => ({
-    headers,
-    body,
-  });
-
-  test.each([
-    { what: "no TTL", status: 400, ...change({ ttl: undefined }) },
-    { what: "TTL 0", status: 400, ...change({ ttl: "0" }) },
-    { what: "TTL with a fraction", status: 400, ...change({ ttl: "1.5" }) },
-    { what: "TTL above 28 days", status: 400, ...change({ ttl: "2419201" }) },
-    { what: "another urgency", status: 400, ...change({ urgency: "urgent" }) },
-    { what: "a topic of 33 characters", status: 400, ...change({ topic: "t".repeat(33) }) },
-    { what: "a topic that is no base64url", status: 400, ...change({ topic: "ttttt" }) },
-    { what: "another encoding", status: 415, ...change({ "content-encoding": "aesgcm" }) },
-    { what: "a Crypto-Key header", status: 400, ...change({ "crypto-key": "dh=x" }) },
-    { what: "a body of 2,848 bytes", status: 413, ...change({}, Buffer.alloc(2848)) },
-    { what: "a body that does not decrypt", status: 400, ...change({}, Buffer.alloc(200)) },
-    { what: "no VAPID", status: 401, ...change({ authorization: undefined }) },
-    { what: "another scheme", status: 401, ...change({ authorization: "WebPush x" }) },
-    { what: "a message that came before", status: 400, ...change({}) },
-  ])("$what is refused with $status", async ({ status, headers, body }) => {
-    const device = await register();
-    await sender.push(device, message, context);
-    const [push] = service.received;
-    if (push === undefined) throw new Error("not accepted");
-    const { "content-length": _length, ...sent } = push.headers;
-    const changed = Object.fromEntries(
-      Object.entries({ ...sent, ...headers }).filter(
-        (entry): entry is [string, string] => entry[1] !== undefined,
-      ),
-    );
-    expect(await post(toEndpoint(device), changed, body ?? push.body)).toBe(status);
-    expect(service.received).toHaveLength(1);
-    expect(service.refused).toHaveLength(1);
-  });
-
-  test("an endpoint that nobody has is 404, one that was withdrawn is 410", async () => {
-    const device = await register();
-    service.unsubscribe(toEndpoint(device));
-    expect(await sender.push(device, message, context)).toEqual({ kind: "gone" });
-    const unknown = { endpoint: `${service.origin}/push/x`, p256dh: "", authSecret: "" };
-    const { p256dh, auth } = service.subscribe("");
-    const channel = { ...unknown, p256dh, authSecret: auth };
-    expect(await sender.push({ ...device, channel }, message, context)).toEqual({ kind: "gone" });
-    expect(service.refused.map(({ status }) => status)).toEqual([410, 404]);
-  });
-});
-
-/** A request that is not ours, to the local push service. */
-function post(url: string, headers: object, body: Buffer | null): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const request = httpsRequest(url, {
-      method: "POST",
-      headers: Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, String(value)])),
-      ca: service.authority,
-      agent: false,
-    });
-    request.on("response", (response) => {
-      response.resume();
-      response.on("end", () => resolve(response.statusCode ?? 0));
-    });
-    request.on("error", reject);
-    request.end(body);
-  });
-}
