@@ -1,9 +1,9 @@
 // The page that `npm start` ends with, in a real browser: both sides of the service, and the web client that its devices
 // run. One stack and one browser for all tests; each test has a context, and so a profile, of its own.
-import { mkdir, readFile } from "node:fs/promises";
-import { createRequire } from "node:module";
+import { mkdir } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import axe from "axe-core";
 import type { Browser, BrowserContext, Locator, Page as Tab } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Page, servePage } from "../../local/page/server.ts";
@@ -12,7 +12,6 @@ import { findRegistration, type Running } from "../helpers/browser.ts";
 
 const SHOTS = join(tmpdir(), "secure-push-screenshots");
 const TIMEOUT_MS = 20_000;
-const AXE = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
 
 let stack: Stack;
 let page: Page;
@@ -274,7 +273,7 @@ async function send(tab: Tab, payload: string): Promise<Locator> {
 /** Axe's findings, by rule, for what is on the page now. */
 async function findInaccessible(tab: Tab): Promise<unknown> {
   // The protocol's own evaluation is not subject to the page's policy.
-  await tab.evaluate(await readFile(AXE, "utf8"));
+  await tab.evaluate(axe.source);
   return tab.evaluate(
     "axe.run().then(({ violations }) => violations.map(({ id, nodes }) => [id, nodes.map(({ html }) => html)]))",
   );
