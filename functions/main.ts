@@ -1,5 +1,6 @@
 // What the Functions host loads: settings, app, registration. A setting that is missing or unsafe stops here.
 import { setTimeout } from "node:timers/promises";
+import { getCACertificates, setDefaultCACertificates } from "node:tls";
 import { app as functions } from "@azure/functions";
 import { createClock } from "../shared/base/clock.ts";
 import { parseConfig, toConfigErrorText } from "../shared/config/config.ts";
@@ -10,6 +11,10 @@ import { toTimerHandler } from "./timer.ts";
 
 const config = parseConfig(process.env);
 if (!config.ok) throw new Error(toConfigErrorText(config.error));
+const { extraAuthorities } = config.value;
+// Before any connection is made: storage, hub, vault, issuers and push services are all verified against these too.
+if (extraAuthorities !== undefined)
+  setDefaultCACertificates([...getCACertificates("default"), ...extraAuthorities]);
 // The platform captures the console.
 const log = createLog((level, line) => console[level](line));
 const app = createApp(config.value, createClock(log), log, sleep);

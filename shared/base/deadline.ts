@@ -1,8 +1,8 @@
-// Waiting no longer than a signal allows. No I/O.
+// Time limits, and bounded concurrency. No I/O.
 
 /**
- * Settles as `promise` does, or rejects with the signal's reason as soon as it is aborted. What stands behind
- * the promise goes on; it is for work that does not take a signal itself, or that others wait for too.
+ * Settles as `promise` does, or rejects with the signal's reason as soon as it is aborted. The work itself goes on: use
+ * this for work that takes no signal, or that others wait for too.
  */
 export function withDeadline<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise<T>((resolve, reject) => {
@@ -18,8 +18,8 @@ export function withDeadline<T>(promise: Promise<T>, signal: AbortSignal): Promi
 }
 
 /**
- * Runs `work` over `items`, at most `limit` at a time; the results in the items' order. After an error nothing new
- * begins; it is thrown once all that had begun has ended, so that nothing is still at work behind a failure.
+ * Runs `work` over `items`, at most `limit` at a time; returns the results in the order of the items. After an error no
+ * further work begins, and the error is thrown once all work in progress has ended.
  */
 export async function mapBounded<T, R>(
   items: readonly T[],
@@ -44,7 +44,7 @@ export async function mapBounded<T, R>(
   return results;
 }
 
-/** A signal that ends after so long, unless it is cleared before: a timer for each call would outlive them all. */
+/** A signal that is aborted after a time. Call `clear` when the work is done, so that no timer outlives its call. */
 export function createDeadline(timeoutMs: number): {
   readonly signal: AbortSignal;
   readonly clear: () => void;
@@ -55,7 +55,7 @@ export function createDeadline(timeoutMs: number): {
   return { signal: ended.signal, clear: () => clearTimeout(timer) };
 }
 
-/** Ends so long after `signal` does, or from now where that has ended. For what has to be undone. */
+/** A signal that is aborted `graceMs` after `signal`, or after now if `signal` is aborted already. For undoing work. */
 export function withGrace(signal: AbortSignal, graceMs: number): AbortSignal {
   const ended = new AbortController();
   const start = () => {
@@ -66,7 +66,7 @@ export function withGrace(signal: AbortSignal, graceMs: number): AbortSignal {
   return ended.signal;
 }
 
-/** Waits for both, also when one fails; then throws what failed first in their order. */
+/** Waits for both promises even if one fails. If both fail, throws the error of `a`. */
 export async function both<A, B>(a: Promise<A>, b: Promise<B>): Promise<readonly [A, B]> {
   await Promise.allSettled([a, b]);
   return [await a, await b];

@@ -2,7 +2,7 @@
 
 export type LogLevel = "info" | "warn" | "error";
 
-/** What a log line may hold: ids, reasons, statuses, counts. Never a payload, token, key or push channel. */
+/** The fields of a log line: ids, reasons, statuses, counts. Never a payload, token, key or push channel. */
 export type LogFields = Readonly<Record<string, string | number | boolean | undefined>>;
 
 export interface Log {
@@ -13,13 +13,14 @@ export interface Log {
   readonly with: (fields: LogFields) => Log;
 }
 
-/** One line of text; nothing from outside can begin a second one or move a terminal's cursor. */
+/** Writes one line of text. No text from outside can start a second line or move a terminal's cursor. */
 export type WriteLine = (level: LogLevel, line: string) => void;
 
-// JSON.stringify escapes C0 controls; DEL, C1 controls (CSI among them), line and paragraph separators and
-// bidirectional marks it leaves as they are.
+// JSON.stringify escapes C0 controls only. These remain: DEL, C1 controls (CSI among them), line and paragraph separators,
+// and bidirectional marks.
 const unsafe = /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
 
+/** A log whose lines are JSON objects with time, level, event and fields. `bound` is on every line. */
 export function createLog(write: WriteLine, now: () => Date = () => new Date(), bound: LogFields = {}): Log {
   const at = (level: LogLevel) => (event: string, fields?: LogFields) => {
     const line = JSON.stringify({ time: now().toISOString(), level, event, ...bound, ...fields });
@@ -36,7 +37,7 @@ export function createLog(write: WriteLine, now: () => Date = () => new Date(), 
   };
 }
 
-/** Why something failed, for a log: our own words, or the name alone of an error whose words are others'. */
+/** Why something failed, for a log: the message of our own errors, only the name of errors with a foreign text. */
 export function toCause(error: unknown): string {
   if (!(error instanceof Error)) return "not an error";
   return error.name === "RestError" || error.name === "SyntaxError" ? error.name : error.message;

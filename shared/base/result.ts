@@ -1,4 +1,4 @@
-// What is expected to go wrong is a value, not an exception (docs/decisions.md). No I/O.
+// Expected failures are values, not exceptions (docs/decisions.md). No I/O.
 
 export type Result<T, E> =
   { readonly ok: true; readonly value: T } | { readonly ok: false; readonly error: E };

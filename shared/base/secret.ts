@@ -2,8 +2,8 @@
 import { inspect } from "node:util";
 
 /**
- * Keeps a secret (a key, a token, a payload) out of logs, errors and JSON: every way of turning it into text
- * gives "[secret]". `reveal()` is the one way to the value, so that each use can be found by searching for it.
+ * Keeps a secret (a key, a token, a payload) out of logs, errors and JSON: whatever turns it into text gets
+ * "[secret]". Only `reveal()` returns the value, so a search for it finds every use.
  */
 export class Secret<T> {
   readonly #value: T;

@@ -1,5 +1,5 @@
-// A payload at rest: sealed under the data key of its expiry day, and bound to recipient, ID and expiry, so that a row
-// that is copied elsewhere, or given a later expiry, does not open. No I/O.
+// A payload at rest: sealed under the data key of its expiry day, and bound to its recipient, ID and expiry. A row that
+// is copied elsewhere or given a later expiry does not open. No I/O.
 import type { KeyObject } from "node:crypto";
 import type { RecipientKey } from "./keyring.ts";
 import { open, seal, toContext } from "./seal.ts";
@@ -15,10 +15,10 @@ interface PayloadContext {
 
 /** `payload` is JSON text. */
 export function sealPayload(dayKey: KeyObject, context: PayloadContext, payload: Secret<string>): Uint8Array {
-  return seal(dayKey, toPayloadContext(context), Buffer.from(payload.reveal(), "utf8"));
+  return seal(dayKey, toPayloadContext(context), payload.reveal());
 }
 
-/** The JSON text; nothing where the row was altered or moved, or the key is another. */
+/** The JSON text; `undefined` if the row was altered or moved, or the key is another. */
 export function openPayload(
   dayKey: KeyObject,
   row: PayloadContext & { readonly sealed: Uint8Array },

@@ -33,7 +33,7 @@ export function createTableStore(tables: Tables): Store {
       if (winner === undefined) throw new Error("a key row came and went");
       return toWrappedKey(winner);
     },
-    replaceKey: async (kind, name, { kekId, wrapped }, etag, signal) => {
+    replaceKey: async (kind, name, { key: { kekId, wrapped }, etag }, signal) => {
       const written = await tables.write(toKeyRowKey(kind, name), { kekId, wrapped }, etag, signal);
       return written === undefined ? "changed" : "written";
     },

@@ -264,7 +264,7 @@ test("the deployed bundle works with a vault and managed identity, and is a 503 
     PAYLOAD_KEK: vault.keyUrl,
     IDENTITY_ENDPOINT: `http://127.0.0.1:${address.port}/token`,
     IDENTITY_HEADER: "identity-secret",
-    NODE_EXTRA_CA_CERTS: join(directory, "ca.pem"),
+    EXTRA_CA_FILE: join(directory, "ca.pem"),
   };
   const api = await createApi("through the local host", { settings });
   try {

@@ -39,7 +39,7 @@ function createMemoryRows() {
       stored.set(`${kind} ${name}`, winner);
       return Promise.resolve(winner);
     },
-    replaceKey: (kind, name, key, etag) => {
+    replaceKey: (kind, name, { key, etag }) => {
       calls.push(`replace ${kind} ${name}`);
       const before = stored.get(`${kind} ${name}`);
       if (before === undefined || Buffer.from(before.wrapped).toString("hex") !== etag)
