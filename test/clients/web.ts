@@ -10,7 +10,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { createSender, type Sender } from "../../clients/sender/sender.ts";
 import type { Stack } from "../../local/stack.ts";
 import { root } from "../../scripts/root.ts";
-import { findRegistration, type Running } from "../helpers/browser.ts";
+import { deleteAll, findRegistration, type Running } from "../helpers/browser.ts";
 
 const HTML = `<!doctype html><html lang="en"><title>App</title><script src="/app.js" type="module"></script>
 <button id="sign-in">Sign in</button><button id="subscribe">Subscribe</button><p id="status"></p></html>`;
@@ -20,6 +20,9 @@ let browser: Browser;
 let app: Server;
 let url: string;
 let sender: Sender;
+
+/** Long, for a busy machine; it ends as soon as the expectation holds. */
+const POLL = { timeout: 20_000 };
 
 /** Another key than the service's: a point on the curve, as a browser would give it back. */
 const OTHER_KEY = "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4";
@@ -44,7 +47,7 @@ export function testWebClient(get: () => Running): void {
     expect(pushed).toContain(JSON.stringify({ secureId: sent.id }));
     await deliver(tab, JSON.stringify({ secureId: sent.id }));
     await tab.getByText("Hello, browser.").waitFor();
-    await expect.poll(() => listShown(tab)).toEqual([{ body: "Hello, browser.", tag: sent.id }]);
+    await expect.poll(() => listShown(tab), POLL).toEqual([{ body: "Hello, browser.", tag: sent.id }]);
     // The page keeps no token: it is in the worker's database alone.
     expect(await tab.evaluate("JSON.stringify([{ ...localStorage }, { ...sessionStorage }])")).toBe(
       "[{},{}]",
@@ -66,9 +69,11 @@ export function testWebClient(get: () => Running): void {
     await tab.waitForFunction("navigator.serviceWorker.ready");
     const sent = await sender.sendSecure({ to: ["alice"], payload: { text: "Later." } });
     await deliver(tab, JSON.stringify({ secureId: sent.id }));
-    await expect.poll(() => listShown(tab)).toEqual([{ body: "Open the app to read it.", tag: sent.id }]);
+    await expect
+      .poll(() => listShown(tab), POLL)
+      .toEqual([{ body: "Open the app to read it.", tag: sent.id }]);
     await start(tab);
-    await expect.poll(() => listShown(tab)).toContainEqual({ body: "Later.", tag: sent.id });
+    await expect.poll(() => listShown(tab), POLL).toContainEqual({ body: "Later.", tag: sent.id });
   });
 
   test("without the service a push shows the generic text; the next one brings both", async () => {
@@ -80,12 +85,12 @@ export function testWebClient(get: () => Running): void {
     await context.route(`${stack.host.url}/**`, (route) => route.abort());
     await deliver(tab, JSON.stringify({ secureId: first.id }));
     await expect
-      .poll(() => listShown(tab), { timeout: 15_000 })
+      .poll(() => listShown(tab), POLL)
       .toContainEqual({ body: "Open the app to read it.", tag: first.id });
     await context.unroute(`${stack.host.url}/**`);
     await deliver(tab, JSON.stringify({ secureId: second.id }));
-    await expect.poll(() => listShown(tab)).toContainEqual({ body: "Second.", tag: second.id });
-    await expect.poll(() => listShown(tab)).toContainEqual({ body: "First.", tag: first.id });
+    await expect.poll(() => listShown(tab), POLL).toContainEqual({ body: "Second.", tag: second.id });
+    await expect.poll(() => listShown(tab), POLL).toContainEqual({ body: "First.", tag: first.id });
   });
 
   test("a subscription that the browser replaced is registered in place of the old one", async () => {
@@ -113,12 +118,12 @@ export function testWebClient(get: () => Running): void {
     await start(tab);
     const sent = await sender.sendSecure({ to: ["alice"], payload: { text: "Click me." } });
     await deliver(tab, JSON.stringify({ secureId: sent.id }));
-    await expect.poll(() => listShown(tab)).toContainEqual({ body: "Click me.", tag: sent.id });
+    await expect.poll(() => listShown(tab), POLL).toContainEqual({ body: "Click me.", tag: sent.id });
     await findWorker(context)
       .evaluate(`self.registration.getNotifications({ tag: "${sent.id}" }).then(([notification]) => {
       self.dispatchEvent(new NotificationEvent("notificationclick", { notification }));
     })`);
-    await expect.poll(() => listShown(tab)).not.toContainEqual({ body: "Click me.", tag: sent.id });
+    await expect.poll(() => listShown(tab), POLL).not.toContainEqual({ body: "Click me.", tag: sent.id });
   });
 
   test.each([
@@ -178,6 +183,7 @@ async function serveApp(): Promise<Server> {
 
 /** A browser whose subscriptions are made at the local push service. `existingKey`: of a subscription from earlier. */
 async function visit(existingKey?: string) {
+  await deleteAll(stack, "alice"); // what other tests sent would be caught up with
   const context = await browser.newContext({ permissions: ["notifications"] });
   context.setDefaultTimeout(20_000);
   const tab = await context.newPage();
@@ -192,6 +198,9 @@ async function visit(existingKey?: string) {
 async function start(tab: Tab): Promise<void> {
   await tab.getByRole("button", { name: "Sign in" }).click();
   await tab.waitForFunction("!location.search && document.getElementById('status').textContent !== ''");
+  // The browser grants the permission of its context in its own time.
+  await tab.waitForFunction("Notification.permission === 'granted'");
+  await tab.getByRole("button", { name: "Subscribe" }).click();
   await tab.getByText("Pushes come to this browser.").waitFor();
 }
 

@@ -52,3 +52,13 @@ export async function findRegistration(protocol: CDPSession, path: string): Prom
   await protocol.send("ServiceWorker.enable");
   return found;
 }
+
+/** Deletes the newest notifications of a user: a device that signs in shows what it missed. */
+export async function deleteAll(stack: Stack, userId: string): Promise<void> {
+  const headers = { authorization: `Bearer ${await stack.issuer.buildUserToken(userId)}` };
+  const url = `${stack.host.url}/api/notifications`;
+  const list = (await (await fetch(url, { headers })).json()) as {
+    notifications: readonly { id: string }[];
+  };
+  for (const { id } of list.notifications) await fetch(`${url}/${id}`, { method: "DELETE", headers });
+}

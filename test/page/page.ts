@@ -8,10 +8,11 @@ import type { Browser, BrowserContext, Locator, Page as Tab } from "playwright-c
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Page, servePage } from "../../local/page/server.ts";
 import type { Stack } from "../../local/stack.ts";
-import { findRegistration, type Running } from "../helpers/browser.ts";
+import { deleteAll, findRegistration, type Running } from "../helpers/browser.ts";
 
 const SHOTS = join(tmpdir(), "secure-push-screenshots");
 const TIMEOUT_MS = 20_000;
+const POLL = { timeout: TIMEOUT_MS };
 
 let stack: Stack;
 let page: Page;
@@ -76,6 +77,21 @@ export function testPage(get: () => Running): void {
     await tab.screenshot({ path: join(SHOTS, "stranger.png"), fullPage: true });
   });
 
+  test("after a reload the device is still there, with its screen, and gets pushes", async () => {
+    await using visited = await visit();
+    const { tab, phone } = visited;
+    await signIn(phone);
+    await send(tab, "Before.");
+    await phone.locator(".note", { hasText: "Before." }).waitFor();
+    const renewed = tab.waitForResponse(`${page.url}devices`);
+    await tab.reload();
+    await renewed;
+    await phone.locator(".note", { hasText: "Before." }).waitFor();
+    await send(tab, "After.");
+    await phone.locator(".note", { hasText: "After." }).waitFor();
+    expect(problems).toEqual([]);
+  });
+
   test("a browser gets its pushes as Web Push, encrypted, and decrypts the ID (P1)", async () => {
     await using visited = await visit();
     const { tab } = visited;
@@ -131,7 +147,9 @@ export function testPage(get: () => Running): void {
     await phone.locator(".note", { hasText: "Hello from the back end." }).waitFor();
     const id = await sent.locator(".id").textContent();
     const shown = () => listShown(tab);
-    await expect.poll(shown).toEqual([{ title: "Secure push", body: "Hello from the back end.", tag: id }]);
+    await expect
+      .poll(shown, POLL)
+      .toEqual([{ title: "Secure push", body: "Hello from the back end.", tag: id }]);
 
     const protocol = await visited.context.newCDPSession(tab);
     const registrationId = await findRegistration(protocol, "/devices/adas-phone/");
@@ -150,7 +168,7 @@ export function testPage(get: () => Running): void {
     await deliver(JSON.stringify({ secureId: unknown }));
     await deliver("not JSON");
     const generic = { title: "You have a new message", body: "Open the app to read it." };
-    await expect.poll(shown).toEqual(
+    await expect.poll(shown, POLL).toEqual(
       expect.arrayContaining([
         { ...generic, tag: unknown },
         { ...generic, tag: "secure-push" },
@@ -228,7 +246,7 @@ export function testPage(get: () => Running): void {
 
 async function visit(permissions: string[] = []): Promise<Visit> {
   problems.length = 0;
-  await deleteAll("ada"); // what other tests sent would be caught up with
+  await deleteAll(stack, "ada"); // what other tests sent would be caught up with
   const context = await browser.newContext({ viewport: { width: 1400, height: 1000 }, permissions });
   context.setDefaultTimeout(TIMEOUT_MS);
   const tab = await context.newPage();
@@ -246,15 +264,6 @@ async function visit(permissions: string[] = []): Promise<Visit> {
     stranger: device("mallorys-phone"),
     [Symbol.asyncDispose]: () => context.close(),
   };
-}
-
-async function deleteAll(userId: string): Promise<void> {
-  const headers = { authorization: `Bearer ${await stack.issuer.buildUserToken(userId)}` };
-  const url = `${stack.host.url}/api/notifications`;
-  const list = (await (await fetch(url, { headers })).json()) as {
-    notifications: readonly { id: string }[];
-  };
-  for (const { id } of list.notifications) await fetch(`${url}/${id}`, { method: "DELETE", headers });
 }
 
 async function signIn(device: Locator): Promise<void> {

@@ -125,9 +125,11 @@ async function showGeneric(worker: Worker, id: string | undefined, failure: Fail
 
 /** The ID is the tag: what is shown later for the same ID replaces what is shown now. */
 async function show({ scope }: Worker, tag: string, { title, body }: NotificationText): Promise<void> {
-  // Without the permission nothing can be shown; pages still hear of the event.
-  if (Notification.permission !== "granted") return;
-  await scope.registration.showNotification(title, { body, tag, data: { id: tag } });
+  try {
+    await scope.registration.showNotification(title, { body, tag, data: { id: tag } });
+  } catch {
+    // Without the permission nothing can be shown; pages still hear of the event.
+  }
 }
 
 /** Fetches and shows what was missed: the newest unread notifications that this device has not shown. */

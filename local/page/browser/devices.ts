@@ -117,12 +117,26 @@ async function register(
   const { info, push } = client;
   const session = await push.signIn(accessToken, device.userId ?? "");
   if (!session.isOk) devices.log(info.name, `could not catch up: ${toWhy(session.failure)}`);
-  const refusal = info.isBrowser ? await subscribe(push) : await registerPhone(client);
+  const refusal = await registerChannel(client);
   device.isRegistered = refusal === undefined;
   devices.log(
     info.name,
     refusal === undefined ? "registered its push channel" : `could not register: ${refusal}`,
   );
+}
+
+/** Registers anew when the page starts, as an app does: the local push networks forget channels when they restart. */
+export async function renew({ model, clients, log }: Devices): Promise<void> {
+  for (const client of clients.values()) {
+    if (model.devices[client.info.id]?.isRegistered !== true) continue;
+    const refusal = await registerChannel(client);
+    if (refusal === undefined) await client.push.catchUp();
+    else log(client.info.name, `could not renew its registration: ${refusal}`);
+  }
+}
+
+function registerChannel(client: Client): Promise<string | undefined> {
+  return client.info.isBrowser ? subscribe(client.push) : registerPhone(client);
 }
 
 /** Answers why it failed; nothing where it succeeded. */

@@ -7,6 +7,7 @@ import {
   DEVICES,
   type Devices,
   renderDevices,
+  renew,
   signedIn,
   startDevices,
 } from "./devices.ts";
@@ -48,7 +49,8 @@ async function start(): Promise<void> {
   });
   renderDevices(devices);
   const session = await completeSignIn(settings.signIn);
-  if (session !== undefined) await signedIn(devices, session.returnTo, session.accessToken, session.userId);
+  if (session === undefined) await renew(devices);
+  else await signedIn(devices, session.returnTo, session.accessToken, session.userId);
 }
 
 function handleEvent(devices: Devices, event: NetworkEvent): void {
