@@ -59,7 +59,7 @@ var logAlerts = [
   {
     name: 'credentials'
     title: 'The hub or a push service refuses our credentials'
-    query: '${ownLines} | where tostring(line.outcome) == "credentials"' // of pushed, hub_installation_put, …_deleted
+    query: '${ownLines} | where tostring(line.outcome) == "credentials"' // of pushed, directory_entry_put, directory_entry_removed
     operator: 'GreaterThan'
     threshold: 0
     window: 'PT15M'

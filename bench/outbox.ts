@@ -1,0 +1,252 @@
+// Question: what does a pass of redeliverPushes cost as the outbox grows while the hub cannot be reached, does anything that
+// needs no hub wait for it, and how fast does the backlog drain once the hub is back?
+// Each size in a fresh process over its own tables, against one Azurite. Run: npm run bench -- outbox [SIZE...]
+import { fork } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { createServer, type Server } from "node:http";
+import { fileURLToPath } from "node:url";
+import { createAzurite } from "../local/azurite.ts";
+import { type Clock, createClock } from "../shared/base/clock.ts";
+import { createLog } from "../shared/base/log.ts";
+import { Secret } from "../shared/base/secret.ts";
+import { createLocalKeyWrapper } from "../shared/crypto/kek.ts";
+import { createKeyring, type RecipientKey } from "../shared/crypto/keyring.ts";
+import { createNotificationId, DAY_MS } from "../shared/domain/id.ts";
+import { UserId } from "../shared/domain/notification.ts";
+import type { OutboxRow } from "../shared/outbox/work.ts";
+import { createHubSender } from "../shared/push/hub.ts";
+import { createSenders } from "../shared/push/senders.ts";
+import { createService, type Service } from "../shared/service.ts";
+import type { OutboxChange, Store } from "../shared/store/store.ts";
+import { createTables } from "../shared/store/table.ts";
+import { createTableStore } from "../shared/store/tableStore.ts";
+
+const SIZES = [2_000, 20_000, 200_000];
+/** Rows that the drain finds due, and whose payloads exist. */
+const DRAINED = 3_000;
+/** Rows at the beginning of the queue whose payloads exist: what a pass with the hub away touches. */
+const TOUCHED = 300;
+const HUB_DELAY_MS = 100;
+const BATCH = 1_000;
+const never = new AbortController().signal;
+
+interface Measured {
+  readonly awayCalls: number;
+  readonly awayCpuMs: number;
+  readonly erasureMs: number;
+  readonly erasureCalls: number;
+  readonly rowsPerSecond: number;
+  readonly cpuMsPerRow: number;
+}
+
+const [storage, hubUrl, sizeText] = process.argv.slice(2);
+if (storage?.includes("=") === true && hubUrl !== undefined) {
+  process.send?.(await measure(storage, hubUrl, Number(sizeText)));
+  process.disconnect();
+} else await compare(process.argv.slice(2).map(Number));
+
+interface World {
+  readonly service: Service;
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly counts: { calls: number };
+}
+
+/** One instance; `observe` is called once for each answer of the store. */
+function createWorld(storageConnection: string, prefix: string, hubEndpoint: string): World {
+  const log = createLog(() => undefined);
+  const counts = { calls: 0 };
+  let aheadMs = 0;
+  const clock = { ...createClock(log, () => Date.now() + aheadMs), observe: () => void counts.calls++ };
+  const tables = createTables({
+    storage: { tablePrefix: prefix, connectionString: new Secret(storageConnection) },
+    clock,
+    allowLoopback: true,
+  });
+  const store = createTableStore(tables);
+  const alertText = { defaultDisplay: "alert", title: { text: "t" }, body: { text: "b" } } as const;
+  const hub = createHubSender({
+    connectionString: new Secret(
+      `Endpoint=${hubEndpoint}/;SharedAccessKeyName=n;SharedAccessKey=${"k".repeat(44)}`,
+    ),
+    hubName: "hub",
+    alertText,
+    allowLoopback: true,
+    clock,
+  });
+  const wrapper = createLocalKeyWrapper([new Secret<Uint8Array>(Buffer.alloc(32, 1))]);
+  const service = createService({
+    store,
+    keyring: createKeyring({ rows: store, wrapper, clock }),
+    senders: createSenders([hub]),
+    clock,
+    alertText,
+    // Time passes while a pass waits, so that it is measured and not the waiting.
+    sleep: (ms) => {
+      aheadMs += ms;
+      return Promise.resolve();
+    },
+    limits: {
+      defaultTtlSeconds: 86_400,
+      maxPayloadBytes: 10_000,
+      maxInstallations: 50,
+      installationTtlDays: 90,
+      requireIdempotencyKey: false,
+    },
+  });
+  return { service, store, clock, counts };
+}
+
+async function seed({ store }: World, rows: number, withPayload: number): Promise<void> {
+  const recipients = Array.from({ length: 300 }, () => randomBytes(32).toString("base64url") as RecipientKey);
+  const startMs = Date.now() - 3_600_000;
+  const expiresAt = new Date(Date.now() + DAY_MS);
+  for (let first = 0; first < rows; first += BATCH) {
+    const changes: OutboxChange[] = [];
+    for (let i = first; i < Math.min(first + BATCH, rows); i++) {
+      const createdAt = new Date(startMs + i);
+      const recipientKey = recipients[i % recipients.length] ?? ("" as RecipientKey);
+      const key = createNotificationId(createdAt, expiresAt);
+      changes.push({ key, after: toPendingRow(recipientKey, createdAt, expiresAt) });
+      if (i < withPayload)
+        await store.insertNotification(
+          {
+            recipientKey,
+            id: key,
+            sealed: randomBytes(64),
+            createdAt,
+            expiresAt,
+            urgency: "normal",
+            display: "alert",
+          },
+          "new",
+          never,
+        );
+    }
+    await store.writeOutboxBatch(changes, never);
+  }
+}
+
+function toPendingRow(recipientKey: RecipientKey, createdAt: Date, expiresAt: Date): OutboxRow {
+  const targets = [{ sender: "hub", platform: "fcmv1" }] as const;
+  return {
+    createdAt,
+    attempts: 1,
+    due: { hub: createdAt, expire: expiresAt },
+    work: {
+      kind: "send",
+      expiresAt,
+      urgency: "normal",
+      display: "alert",
+      isWritten: true,
+      pending: [{ recipientKey, targets, isAccepted: false, hasFailed: false }],
+      failed: [],
+    },
+  };
+}
+
+interface Cost {
+  readonly ms: number;
+  readonly cpuMs: number;
+  readonly calls: number;
+}
+
+async function cost(world: World, work: () => Promise<unknown>): Promise<Cost> {
+  const before = world.counts.calls;
+  const cpu = process.cpuUsage();
+  const startedMs = performance.now();
+  await work();
+  const ms = performance.now() - startedMs;
+  const { user, system } = process.cpuUsage(cpu);
+  return { ms, cpuMs: (user + system) / 1000, calls: world.counts.calls - before };
+}
+
+async function measure(storageConnection: string, hub: string, size: number): Promise<Measured> {
+  const log = createLog(() => undefined);
+  const prefix = () => `b${randomBytes(8).toString("hex")}`;
+  const away = createWorld(storageConnection, prefix(), "http://127.0.0.1:9");
+  await seed(away, size, TOUCHED);
+  const pass = (world: World) => world.service.redeliver(log, never, never);
+  await away.service.redeliver(log, AbortSignal.abort(), never); // connections and keys
+  const passed = await cost(away, () => pass(away));
+  const erased = await measureErasure(away, () => pass(away));
+
+  const draining = createWorld(storageConnection, prefix(), hub);
+  await seed(draining, DRAINED, DRAINED);
+  const drained = await cost(draining, () => pass(draining));
+  const { open } = await draining.store.countOutbox(never);
+  if (open > 0) throw new Error(`${open} rows were not drained`);
+  return {
+    awayCalls: passed.calls,
+    awayCpuMs: passed.cpuMs,
+    erasureMs: erased.ms,
+    erasureCalls: erased.calls - passed.calls,
+    rowsPerSecond: DRAINED / (drained.ms / 1000),
+    cpuMsPerRow: drained.cpuMs / DRAINED,
+  };
+}
+
+/** A user with twenty notifications, erased beside the backlog; the time of the pass that does it. */
+async function measureErasure(world: World, pass: () => Promise<void>): Promise<Cost> {
+  const user = UserId.parse("user");
+  const context = { log: createLog(() => undefined), signal: never };
+  for (let i = 0; i < 20; i++)
+    await world.service.send(
+      { request: { to: [user], payload: i, urgency: "normal" }, payload: new Secret(String(i)) },
+      context,
+    );
+  await world.service.eraseRecipients([user], context);
+  const erased = await cost(world, pass);
+  const left = await world.service.list({ unread: false, limit: 100 }, user, context);
+  if (!left.ok || left.value.notifications.length > 0) throw new Error("the user is not erased");
+  return erased;
+}
+
+async function compare(sizes: readonly number[]): Promise<void> {
+  const azurite = await createAzurite();
+  const hub = createServer((request, response) => {
+    request.resume();
+    setTimeout(() => response.writeHead(201, { "content-length": "0" }).end(), HUB_DELAY_MS);
+  }).listen(0, "127.0.0.1");
+  try {
+    await once(hub, "listening");
+    const results = new Map<number, Measured>();
+    for (const size of sizes.length > 0 ? sizes : SIZES)
+      results.set(size, await runChild(azurite.connectionString, hub, size));
+    print(results);
+  } finally {
+    hub.close();
+    await azurite.close();
+  }
+}
+
+async function runChild(connectionString: string, hub: Server, size: number): Promise<Measured> {
+  const address = hub.address();
+  if (address === null || typeof address === "string") throw new Error("not listening on a port");
+  const url = `http://127.0.0.1:${address.port}`;
+  const child = fork(fileURLToPath(import.meta.url), [connectionString, url, String(size)]);
+  const exited = once(child, "exit").then(() => {
+    throw new Error(`the measurement of ${size} rows ended without a result`);
+  });
+  const [measured] = (await Promise.race([once(child, "message"), exited])) as readonly [Measured];
+  exited.catch(() => undefined);
+  return measured;
+}
+
+function print(results: ReadonlyMap<number, Measured>): void {
+  console.log(
+    "| open rows | calls of a pass, hub away | its CPU, ms | erasure, s | its calls | drained rows/s | CPU a row, ms |",
+  );
+  console.log("| ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
+  for (const [size, one] of results)
+    console.log(
+      `| ${size} | ${one.awayCalls} | ${one.awayCpuMs.toFixed(0)} | ${(one.erasureMs / 1000).toFixed(1)} | ${one.erasureCalls} | ${one.rowsPerSecond.toFixed(0)} | ${one.cpuMsPerRow.toFixed(2)} |`,
+    );
+  const [first] = results.values();
+  const last = [...results.values()].at(-1);
+  if (first === undefined || last === undefined) return;
+  console.log(
+    `\nLargest to smallest: calls ${(last.awayCalls / first.awayCalls).toFixed(2)}, CPU ${(last.awayCpuMs / first.awayCpuMs).toFixed(2)}.`,
+  );
+}
