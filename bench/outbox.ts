@@ -229,9 +229,9 @@ async function runChild(connectionString: string, hub: Server, size: number): Pr
   const exited = once(child, "exit").then(() => {
     throw new Error(`the measurement of ${size} rows ended without a result`);
   });
-  const [measured] = (await Promise.race([once(child, "message"), exited])) as readonly [Measured];
   exited.catch(() => undefined);
-  return measured;
+  const [measured] = (await Promise.race([once(child, "message"), exited])) as readonly unknown[];
+  return measured as Measured;
 }
 
 function print(results: ReadonlyMap<number, Measured>): void {
