@@ -11,7 +11,7 @@ import { createClock } from "../shared/base/clock.ts";
 import { createLog } from "../shared/base/log.ts";
 import { createVapidTokens, parseVapidKeys } from "../shared/crypto/vapid.ts";
 import { createNotificationId } from "../shared/domain/id.ts";
-import type { Subscription } from "../shared/domain/notification.ts";
+import type { Subscription } from "../shared/domain/installation.ts";
 import type { PushMessage } from "../shared/push/sender.ts";
 import { buildWebPushRequest } from "../shared/push/webPushRequest.ts";
 import { toSummary } from "./report.ts";

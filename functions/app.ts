@@ -1,5 +1,5 @@
-// The app put together: what stands behind each seam, from the settings alone. No registration, so that tests run
-// the very same parts in their own process.
+// Builds the app from the settings: chooses the implementation of every interface. It registers no functions, so that
+// tests can run the same parts in their own process.
 import type { TokenCredential } from "@azure/identity";
 import { createTokenVerifier } from "../shared/auth/token.ts";
 import type { Clock } from "../shared/base/clock.ts";
@@ -44,21 +44,22 @@ export function createApp(config: Config, clock: Clock, log: Log, sleep: Sleep):
     allowLoopback,
     clock,
   });
+  const pushSenders = createSenders([
+    ...(webPush === undefined ? [] : [webPush]),
+    ...(mpns === undefined ? [] : [mpns]),
+    hubSender,
+  ]);
   const service = createService({
     store,
     keyring,
-    senders: createSenders([
-      ...(webPush === undefined ? [] : [webPush]),
-      ...(mpns === undefined ? [] : [mpns]),
-      hubSender,
-    ]),
+    senders: pushSenders,
     clock,
     limits,
     alertText,
     sleep,
   });
   return {
-    routes: createRoutes(service, config, toPushConfig(webPush)),
+    routes: createRoutes(service, config, toPushConfig(webPush), pushSenders.platforms),
     timers: [
       redeliverPushes(config.schedules.redeliverPushes, service.redeliver),
       dropExpired(config.schedules.dropExpired, {

@@ -1,16 +1,16 @@
-// dropExpired: hourly, drops the days that are over and prepares the coming ones, checks certificates (daily), and sweeps
-// devices that were not renewed.
+// dropExpired: every hour, drops the tables and keys of past days, prepares those of coming days, checks certificates (once
+// a day) and removes devices that were not renewed.
 import type { CallContext } from "../shared/base/context.ts";
 import type { Log } from "../shared/base/log.ts";
 import type { DropExpired } from "../shared/retention/retention.ts";
 import type { Timer } from "./timer.ts";
 
-/** A pass ends in this time; the next one goes on with what it did not get to. */
+/** A pass ends after this time. The next one continues its work. */
 export const PASS_TIMEOUT_MS = 240_000;
 
 export interface CleanUp {
   readonly dropExpired: DropExpired;
-  /** Called at each pass; does its work once a day. */
+  /** Called in each pass; does its work once a day. */
   readonly checkCertificates: (log: Log) => void;
   readonly sweepDevices: (context: CallContext) => Promise<void>;
 }

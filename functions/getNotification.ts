@@ -1,4 +1,4 @@
-// getNotification: a device fetches what it was told the ID of.
+// getNotification: a device fetches the payload of the notification whose ID it got.
 import { NotificationId } from "../shared/domain/id.ts";
 import type { UserId } from "../shared/domain/notification.ts";
 import { err } from "../shared/base/result.ts";
@@ -8,11 +8,11 @@ import type { Description } from "./http/description.ts";
 import { answerJsonText, type Call, type Handled } from "./http/handler.ts";
 
 export function getNotification(service: Service): (call: Call, userId: UserId) => Handled {
-  return async ({ request, log, signal }, userId) => {
+  return async ({ request, context }, userId) => {
     const id = NotificationId.safeParse(request.params["id"]);
-    // What cannot be an ID is as unknown as one that nobody has (P2).
+    // A text that cannot be an ID gets the same answer as an unknown ID (P2).
     if (!id.success) return err({ reason: "notification_unknown" });
-    const found = await service.get(id.data, userId, { log, signal });
+    const found = await service.get(id.data, userId, context);
     if (!found.ok) return found;
     const { payload, createdAt, expiresAt, read } = found.value;
     const rest = JSON.stringify({
@@ -20,7 +20,7 @@ export function getNotification(service: Service): (call: Call, userId: UserId) 
       expiresAt: expiresAt.toISOString(),
       read,
     } satisfies Omit<Answers["Notification"], "id" | "payload">);
-    // The payload's own text, not what a parser and a writer would make of it: numbers stay as they were given.
+    // The payload is inserted as its own text. Parsing and writing it again would change numbers.
     return answerJsonText(200, `{"id":"${id.data}","payload":${payload.reveal()},${rest.slice(1)}`);
   };
 }
@@ -29,10 +29,10 @@ export function describeGetNotification(): Description {
   return {
     summary: "Fetch a notification",
     description:
-      "A device fetches the payload whose ID it was told. The first fetch is recorded. " +
-      "An ID that is unknown, expired or somebody else's gives the same answer.",
+      "A device fetches the payload of an ID that it got. The first fetch is recorded. " +
+      "An ID that is unknown, expired, deleted or somebody else's gets the same answer.",
     parameters: {
-      id: { in: "path", description: "As the push brought it.", schema: NotificationId },
+      id: { in: "path", description: "As the push carried it.", schema: NotificationId },
     },
     answers: {
       200: {

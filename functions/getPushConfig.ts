@@ -15,10 +15,10 @@ export function getPushConfig(config: PushConfig): (call: Call) => Handled {
 export function describeGetPushConfig(): Description {
   return {
     summary: "What a browser needs to subscribe",
-    description: "For `pushManager.subscribe`.",
+    description: "For `pushManager.subscribe`. `HEAD` works too.",
     answers: {
       200: {
-        description: "Without a member while Web Push is not served.",
+        description: "Without `vapidPublicKey` where Web Push is not served.",
         schema: answers().PushConfig,
         example: {
           vapidPublicKey:

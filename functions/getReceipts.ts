@@ -1,21 +1,21 @@
-// getReceipts: a sender asks what became of a notification. User ids stay out of URLs, and so out of request logs.
+// getReceipts: a sender asks what became of a notification. User ids are in the body, because request logs hold URLs.
 import { ReceiptsRequest } from "../shared/domain/notification.ts";
 import type { Service } from "../shared/service.ts";
 import { type Answers, answers } from "./http/answers.ts";
 import { readJson, SMALL_BODY_BYTES } from "./http/body.ts";
 import type { Description } from "./http/description.ts";
-import { parseBody } from "./http/parseBody.ts";
+import { parseInput } from "./http/parseInput.ts";
 import { answerJson, type Call, type Handled } from "./http/handler.ts";
 
 export function getReceipts(service: Service): (call: Call) => Handled {
-  return async ({ request, log, signal }) => {
-    const body = await readJson(request, SMALL_BODY_BYTES, signal);
+  return async ({ request, context }) => {
+    const body = await readJson(request, SMALL_BODY_BYTES, context.signal);
     if (!body.ok) return body;
-    const parsed = parseBody(ReceiptsRequest, body.value.value);
+    const parsed = parseInput("body_invalid", ReceiptsRequest, body.value.value);
     if (!parsed.ok) return parsed;
     const { id, to } = parsed.value;
-    const receipts = await service.getReceipts(id, to, signal);
-    log.info("receipts_given", { recipients: receipts.length });
+    const receipts = await service.getReceipts(id, to, context.signal);
+    context.log.info("receipts_given", { recipients: receipts.length });
     return answerJson(200, {
       id,
       receipts: receipts.map(({ fetchedAt, readAt, ...receipt }) => ({
@@ -23,7 +23,7 @@ export function getReceipts(service: Service): (call: Call) => Handled {
         ...(fetchedAt === undefined ? {} : { fetchedAt: fetchedAt.toISOString() }),
         ...(readAt === undefined ? {} : { readAt: readAt.toISOString() }),
       })),
-    } satisfies Answers["Receipts"]);
+    } satisfies Answers["ReceiptsResponse"]);
   };
 }
 
@@ -32,13 +32,13 @@ export function describeGetReceipts(): Description {
   return {
     summary: "What became of a notification",
     description:
-      "For each user whether the notification was pushed, fetched and read. User ids are in the body, so that no " +
-      "request log holds them.",
+      "For each user whether the notification was pushed, fetched and read. User ids are in the body, because request " +
+      "logs hold URLs.",
     body: { schema: ReceiptsRequest, examples: { twoUsers: { id, to: ["alice", "bob"] } } },
     answers: {
       200: {
-        description: "A receipt for each user; of repeated ones one.",
-        schema: answers().Receipts,
+        description: "One receipt for each user, also for one who is repeated.",
+        schema: answers().ReceiptsResponse,
         example: {
           id,
           receipts: [

@@ -1,4 +1,4 @@
-// health: whether the service can work now. Tells nothing but that; the reason goes to the log.
+// health: whether the service can work now. The answer says only that; the log has the reason.
 import { err } from "../shared/base/result.ts";
 import type { Service } from "../shared/service.ts";
 import { type Answers, answers } from "./http/answers.ts";
@@ -6,8 +6,8 @@ import type { Description } from "./http/description.ts";
 import { answerJson, type Call, type Handled } from "./http/handler.ts";
 
 export function health(service: Service): (call: Call) => Handled {
-  return async ({ log, signal }) =>
-    (await service.isHealthy({ log, signal }))
+  return async ({ context }) =>
+    (await service.isHealthy(context))
       ? answerJson(200, { status: "ok" } satisfies Answers["Health"])
       : err({ reason: "unhealthy", retryAfterSeconds: 10 });
 }
@@ -15,9 +15,10 @@ export function health(service: Service): (call: Call) => Handled {
 export function describeHealth(): Description {
   return {
     summary: "Whether the service can work now",
-    description: "Whether the store and the keys can be reached; they are asked at most every ten seconds.",
+    description:
+      "Whether the store and the keys can be reached. They are checked at most every ten seconds. `HEAD` works too.",
     answers: {
-      200: { description: "It can.", schema: answers().Health, example: { status: "ok" } },
+      200: { description: "It can work.", schema: answers().Health, example: { status: "ok" } },
     },
     problems: ["unhealthy"],
   };

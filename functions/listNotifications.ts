@@ -1,44 +1,48 @@
-// listNotifications: a device catches up on what it was not woken for. No payloads.
+// listNotifications: a device catches up on notifications whose pushes it missed. A list has no payloads.
 import * as z from "zod";
 import { ListQuery, type UserId } from "../shared/domain/notification.ts";
 import { err } from "../shared/base/result.ts";
 import type { Service } from "../shared/service.ts";
 import { answers } from "./http/answers.ts";
 import type { Description } from "./http/description.ts";
+import { parseInput } from "./http/parseInput.ts";
 import { answerJson, type Call, type Handled } from "./http/handler.ts";
 
 export function listNotifications(service: Service): (call: Call, userId: UserId) => Handled {
-  return async ({ request, log, signal }, userId) => {
-    const query = ListQuery.safeParse(Object.fromEntries(new URL(request.url).searchParams));
-    if (!query.success) return err({ reason: "query_invalid" });
-    const listed = await service.list(query.data, userId, { log, signal });
-    // Dates become ISO 8601 in UTC with milliseconds.
+  return async ({ request, context }, userId) => {
+    const { pathname, searchParams } = new URL(request.url);
+    // With a slash at the end it is getNotification with an empty ID. The Functions host brings it here.
+    if (pathname.endsWith("/")) return err({ reason: "notification_unknown" });
+    const query = parseInput("query_invalid", ListQuery, Object.fromEntries(searchParams));
+    if (!query.ok) return query;
+    const listed = await service.list(query.value, userId, context);
+    // JSON has Dates in ISO 8601, in UTC with milliseconds.
     return listed.ok ? answerJson(200, listed.value) : listed;
   };
 }
 
 export function describeListNotifications(): Description {
   return {
-    summary: "List what a user has",
+    summary: "List a user's notifications",
     description:
-      "For catching up after pushes that were missed: newest first, without payloads. A page may hold fewer than " +
-      "`limit`, or nothing: there is more while there is a `cursor`.",
+      "For catching up after missed pushes: newest first, without payloads. A page may have fewer notifications than " +
+      "`limit`, or none; there is more while there is a `cursor`.",
     parameters: {
       unread: {
         in: "query",
-        description: "Whether to leave out what was read.",
-        schema: z.boolean().default(false),
+        description: "Whether to leave out notifications that were read. Default: `false`.",
+        schema: z.boolean(),
       },
       limit: {
         in: "query",
-        description: "How many at most, in decimal digits alone.",
-        schema: z.int().min(1).max(100).default(20),
+        description: "The most notifications of a page, in decimal digits alone. Default: 20.",
+        schema: z.int().min(1).max(100),
       },
       cursor: {
         in: "query",
         description:
-          "As the page before gave it. It serves the same user and the same `unread`, and never expires; what is made " +
-          "or deleted meanwhile shifts no page.",
+          "From the previous page, for the same user and the same `unread`. It never expires, and notifications that " +
+          "come or go in the meantime shift no page.",
         schema: z.string(),
       },
     },
@@ -59,6 +63,6 @@ export function describeListNotifications(): Description {
         },
       },
     },
-    problems: ["cursor_invalid", "store_unavailable", "keys_unavailable"],
+    problems: ["cursor_invalid", "notification_unknown", "store_unavailable", "keys_unavailable"],
   };
 }

@@ -1,4 +1,5 @@
-// What the Functions host loads: settings, app, registration. A setting that is missing or unsafe stops here.
+// The file that the Functions host loads: reads the settings, builds the app, registers its functions. A setting that is
+// missing or unsafe stops the start here.
 import { setTimeout } from "node:timers/promises";
 import { getCACertificates, setDefaultCACertificates } from "node:tls";
 import { app as functions } from "@azure/functions";
@@ -23,13 +24,13 @@ function sleep(ms: number, signal: AbortSignal): Promise<void> {
   return setTimeout(ms, undefined, { signal });
 }
 
-// Bodies may be chunked, and are counted while they arrive.
+// Streams, because bodies may be chunked and are counted while they arrive.
 functions.setup({ enableHttpStream: true });
 for (const route of app.routes)
   functions.http(route.name, {
     methods: [...route.methods],
     route: route.path,
-    // Bearer tokens are checked by the code; a function key, where one is asked, by the host.
+    // The code checks bearer tokens; the host checks function keys.
     authLevel: route.caller === "sender" && app.senderAuth === "functionKey" ? "function" : "anonymous",
     handler: toHttpHandler(route, app),
   });

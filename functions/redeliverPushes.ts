@@ -1,8 +1,8 @@
-// redeliverPushes: every minute, works through the outbox.
+// redeliverPushes: works through the outbox every minute.
 import type { Redeliver } from "../shared/sending/redelivery.ts";
 import type { Timer } from "./timer.ts";
 
-/** A pass takes nothing new after 50 s; this ends one that a store holds up. */
+/** A pass begins nothing new after 50 s. This limit ends one that waits for the store. */
 export const PASS_TIMEOUT_MS = 120_000;
 
 export function redeliverPushes(schedule: string, pass: Redeliver): Timer {

@@ -1,45 +1,56 @@
-// registerInstallation: a device says where its user's pushes may go.
+// registerInstallation: a device registers the push channel at which its user can be reached.
 import type { Limits } from "../shared/config/config.ts";
-import { InstallationId, InstallationRequest, type UserId } from "../shared/domain/notification.ts";
+import { InstallationId, InstallationRequest, type Platform } from "../shared/domain/installation.ts";
+import type { UserId } from "../shared/domain/notification.ts";
 import { err } from "../shared/base/result.ts";
 import type { Service } from "../shared/service.ts";
 import { type Answers, answers } from "./http/answers.ts";
 import { readJson, SMALL_BODY_BYTES } from "./http/body.ts";
 import type { Description } from "./http/description.ts";
-import { parseBody } from "./http/parseBody.ts";
+import { parseInput } from "./http/parseInput.ts";
 import { answerJson, type Call, type Handled } from "./http/handler.ts";
 
-export function registerInstallation(service: Service): (call: Call, userId: UserId) => Handled {
-  return async ({ request, log, signal }, userId) => {
+/** @param platforms The platforms that a device can be registered for now. */
+export function registerInstallation(
+  service: Service,
+  platforms: () => readonly Platform[],
+): (call: Call, userId: UserId) => Handled {
+  return async ({ request, context }, userId) => {
     const installationId = InstallationId.safeParse(request.params["installationId"]);
     if (!installationId.success) return err({ reason: "installation_id_invalid" });
-    const body = await readJson(request, SMALL_BODY_BYTES, signal);
+    const body = await readJson(request, SMALL_BODY_BYTES, context.signal);
     if (!body.ok) return body;
-    const parsed = parseBody(InstallationRequest, body.value.value);
+    const parsed = parseInput("body_invalid", InstallationRequest, body.value.value, {
+      platform: `must be one of ${platforms().join(", ")}`,
+    });
     if (!parsed.ok) return parsed;
-    const registered = await service.register(userId, installationId.data, parsed.value, { log, signal });
+    const registered = await service.register(userId, installationId.data, parsed.value, context);
     if (!registered.ok) return registered;
     const { expiresAt, isNew, isPending } = registered.value;
-    const settled = isNew ? 201 : 200;
-    return answerJson(isPending ? 202 : settled, {
+    const finished = isNew ? 201 : 200;
+    return answerJson(isPending ? 202 : finished, {
       installationId: installationId.data,
       expiresAt: expiresAt.toISOString(),
     } satisfies Answers["Installation"]);
   };
 }
 
-export function describeRegisterInstallation({ maxInstallations, installationTtlDays }: Limits): Description {
+export function describeRegisterInstallation(
+  { maxInstallations, installationTtlDays }: Limits,
+  platforms: readonly Platform[],
+): Description {
   const example = { installationId: "phone-1", expiresAt: "2027-02-23T08:30:00.000Z" };
   return {
     summary: "Register a device, or renew its registration",
     description:
-      "A device says where its user's pushes may go. A push channel serves one user and one installation: whoever " +
-      `registers it last has it. Here a user has at most ${maxInstallations} installations, and one that is not ` +
-      `renewed for ${installationTtlDays} days gets nothing more.`,
+      "A device registers the push channel at which its user can be reached. A push channel belongs to one user and one " +
+      `installation: the last one that registers it. Platforms served here: ${platforms.join(", ")}. Here a user has ` +
+      `at most ${maxInstallations} installations, and an installation expires unless it is renewed within ` +
+      `${installationTtlDays} days.`,
     parameters: {
       installationId: {
         in: "path",
-        description: "Chosen by the device, and kept.",
+        description: "The device chooses it once and keeps it.",
         schema: InstallationId,
         example: "phone-1",
       },
@@ -72,7 +83,7 @@ export function describeRegisterInstallation({ maxInstallations, installationTtl
       200: { description: "Renewed.", schema: answers().Installation, example },
       201: { description: "New.", schema: answers().Installation, example },
       202: {
-        description: "Kept, new or renewed: the hub cannot be reached now, and is told later.",
+        description: "Stored, new or renewed. The push service cannot be reached now and is informed later.",
         schema: answers().Installation,
         example,
       },

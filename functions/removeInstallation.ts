@@ -1,15 +1,16 @@
-// removeInstallation: a device signs off; removing what is not there is no failure.
-import { InstallationId, type UserId } from "../shared/domain/notification.ts";
+// removeInstallation: a device signs off. Removing an installation that does not exist succeeds.
+import { InstallationId } from "../shared/domain/installation.ts";
+import type { UserId } from "../shared/domain/notification.ts";
 import { err } from "../shared/base/result.ts";
 import type { Service } from "../shared/service.ts";
 import type { Description } from "./http/description.ts";
 import { answerNothing, type Call, type Handled } from "./http/handler.ts";
 
 export function removeInstallation(service: Service): (call: Call, userId: UserId) => Handled {
-  return async ({ request, log, signal }, userId) => {
+  return async ({ request, context }, userId) => {
     const installationId = InstallationId.safeParse(request.params["installationId"]);
     if (!installationId.success) return err({ reason: "installation_id_invalid" });
-    await service.remove(userId, installationId.data, { log, signal });
+    await service.remove(userId, installationId.data, context);
     return answerNothing();
   };
 }
@@ -17,7 +18,7 @@ export function removeInstallation(service: Service): (call: Call, userId: UserI
 export function describeRemoveInstallation(): Description {
   return {
     summary: "Remove a device",
-    description: "A device signs off. Removing what is not there succeeds too.",
+    description: "A device signs off. Removing an installation that does not exist succeeds too.",
     parameters: {
       installationId: {
         in: "path",
@@ -26,7 +27,11 @@ export function describeRemoveInstallation(): Description {
         example: "phone-1",
       },
     },
-    answers: { 204: { description: "It is gone; the hub follows, later where it cannot be reached now." } },
+    answers: {
+      204: {
+        description: "It is removed here. The push service is informed later if it cannot be reached now.",
+      },
+    },
     problems: ["installation_id_invalid", "store_unavailable", "keys_unavailable"],
   };
 }

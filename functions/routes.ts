@@ -1,5 +1,6 @@
 // The route table: every HTTP function, who may call it, and how long it may take. Start reading here.
 import type { Config } from "../shared/config/config.ts";
+import type { Platform } from "../shared/domain/installation.ts";
 import type { Service } from "../shared/service.ts";
 import { deleteNotification, describeDeleteNotification } from "./deleteNotification.ts";
 import { describeEraseRecipient, eraseRecipient } from "./eraseRecipient.ts";
@@ -16,10 +17,12 @@ import { describeRegisterInstallation, registerInstallation } from "./registerIn
 import { describeRemoveInstallation, removeInstallation } from "./removeInstallation.ts";
 import { describeSendSecure, sendSecure } from "./sendSecure.ts";
 
+/** @param platforms The platforms that a device can be registered for now. */
 export function createRoutes(
   service: Service,
   config: Pick<Config, "limits" | "alertText" | "senders" | "tokens">,
   pushConfig: PushConfig,
+  platforms: () => readonly Platform[],
 ): readonly Route[] {
   const { limits, alertText } = config;
   const routes: readonly Route[] = [
@@ -75,8 +78,8 @@ export function createRoutes(
       path: "installations/{installationId}",
       timeoutMs: 10_000,
       caller: "device",
-      handle: registerInstallation(service),
-      describe: () => describeRegisterInstallation(limits),
+      handle: registerInstallation(service, platforms),
+      describe: () => describeRegisterInstallation(limits, platforms()),
     },
     {
       name: "removeInstallation",
@@ -107,7 +110,7 @@ export function createRoutes(
     },
     {
       name: "getPushConfig",
-      methods: ["GET"],
+      methods: ["GET", "HEAD"],
       path: "push-config",
       timeoutMs: 5_000,
       caller: "anyone",
@@ -116,7 +119,7 @@ export function createRoutes(
     },
     {
       name: "health",
-      methods: ["GET"],
+      methods: ["GET", "HEAD"],
       path: "health",
       timeoutMs: 5_000,
       caller: "anyone",
@@ -125,7 +128,7 @@ export function createRoutes(
     },
     {
       name: "getOpenApi",
-      methods: ["GET"],
+      methods: ["GET", "HEAD"],
       path: "openapi.json",
       timeoutMs: 5_000,
       caller: "anyone",

@@ -1,8 +1,9 @@
-// sendSecure: a back end hands a notification in.
+// sendSecure: a back end sends a notification.
 import type { HttpRequest } from "@azure/functions";
 import * as z from "zod";
 import type { Limits, AlertText } from "../shared/config/config.ts";
-import { MAX_WRITTEN_BYTES, SendRequest } from "../shared/domain/notification.ts";
+import { MAX_WRITTEN_BYTES } from "../shared/domain/limits.ts";
+import { SendRequest } from "../shared/domain/notification.ts";
 import type { Failure } from "../shared/problem.ts";
 import { err, ok, type Result } from "../shared/base/result.ts";
 import { Secret } from "../shared/base/secret.ts";
@@ -10,15 +11,15 @@ import type { Service } from "../shared/service.ts";
 import { type Answers, answers } from "./http/answers.ts";
 import { readJson } from "./http/body.ts";
 import type { Description } from "./http/description.ts";
-import { parseBody } from "./http/parseBody.ts";
+import { parseInput } from "./http/parseInput.ts";
 import { answerJson, type Call, type Handled } from "./http/handler.ts";
 
-/** What a body may have beside the payload: recipients, names, white space. */
+/** The bytes that a body may have beside the payload: recipients, names, white space. */
 const ENVELOPE_BYTES = 64 * 1024;
 
 /**
- * With or without the quotes of a structured field (draft-ietf-httpapi-idempotency-key-header §2.1, R77). Two header
- * lines arrive joined by a comma, which none may hold; a quote that is not the field's own would make two keys of one.
+ * With or without the quotes of a structured field (draft-ietf-httpapi-idempotency-key-header §2.1, R77). No comma: two
+ * header lines arrive joined by one. No quote inside: it would give one key two spellings.
  */
 const IdempotencyKey = z
   .string()
@@ -29,10 +30,10 @@ export function sendSecure(
   service: Service,
   maxPayloadBytes: number,
 ): (call: Call, sender: Secret<string>) => Handled {
-  return async ({ request, log, signal }, sender) => {
-    const body = await readJson(request, maxPayloadBytes + ENVELOPE_BYTES, signal, "payload");
+  return async ({ request, context }, sender) => {
+    const body = await readJson(request, maxPayloadBytes + ENVELOPE_BYTES, context.signal, "payload");
     if (!body.ok) return body;
-    const parsed = parseBody(SendRequest, body.value.value);
+    const parsed = parseInput("body_invalid", SendRequest, body.value.value);
     if (!parsed.ok) return parsed;
     if (body.value.source === undefined)
       return err({ reason: "body_invalid", detail: "payload: is missing" });
@@ -44,7 +45,7 @@ export function sendSecure(
         payload: new Secret(body.value.source),
         ...(key.value === undefined ? {} : { idempotency: { sender, key: key.value } }),
       },
-      { log, signal },
+      context,
     );
     if (!sent.ok) return sent;
     const { id, createdAt, expiresAt, push } = sent.value;
@@ -79,26 +80,26 @@ export function describeSendSecure(
   };
   const headers = {
     Location: {
-      description: "Where a recipient's device fetches it.",
+      description: "Where a recipient's device fetches the payload.",
       schema: z.string().regex(/^\/api\/notifications\/[0-9A-Z]{32}$/),
     },
   };
   return {
     summary: "Send a notification",
     description:
-      "Seals and stores the payload for every recipient, and pushes its ID, and nothing else, to their devices. " +
-      `Here a payload has at most ${maxPayloadBytes} bytes of UTF-8, as the body's source text has it, and the ` +
-      `payload times the recipients at most ${MAX_WRITTEN_BYTES}; without a \`ttl\` it lives for ` +
-      `${defaultTtlSeconds} seconds, and without a \`display\` it is \`${defaultDisplay}\`. ` +
-      "A deployment may take user ids of one form alone. " +
-      "A 503 promises nothing: send again after `Retry-After`, and with the same `Idempotency-Key` if it is to be one " +
-      "notification.",
+      "Encrypts and stores the payload for every recipient, and pushes its ID, and nothing else, to their devices. " +
+      `Here a payload has at most ${maxPayloadBytes} bytes of UTF-8, counted in the text of the body, and the ` +
+      `payload's bytes times the recipients are at most ${MAX_WRITTEN_BYTES}. Default \`ttl\`: ` +
+      `${defaultTtlSeconds} seconds. Default \`display\`: \`${defaultDisplay}\`. ` +
+      "A deployment may restrict user ids to one form. " +
+      "After a 503 the notification may or may not have been stored: send again after `Retry-After`, with the same " +
+      "`Idempotency-Key` to avoid a duplicate.",
     parameters: {
       "Idempotency-Key": {
         in: "header",
         description:
-          "Any number of equal requests with one key make one notification; the key is remembered for a day. 1 to 255 " +
-          "visible ASCII characters without comma and quote, bare or in quotes.",
+          "Equal requests with the same key create one notification, however many there are. The key is remembered for " +
+          "a day. 1 to 255 visible ASCII characters without comma and quote, bare or in double quotes.",
         schema: IdempotencyKey,
         isRequired: requireIdempotencyKey,
         example: "0f8fad5b-d9cb-469f-a165-70867728950e",
@@ -107,7 +108,7 @@ export function describeSendSecure(
     body: {
       schema: SendRequest,
       examples: {
-        oneUser: { to: "alice", payload: { balance: 12.5 } },
+        oneUser: { to: ["alice"], payload: { balance: 12.5 } },
         allMembers: {
           to: ["alice", "bob"],
           payload: "Your code is 123 456.",
@@ -120,13 +121,15 @@ export function describeSendSecure(
     },
     answers: {
       201: {
-        description: `Stored for every recipient, and pushed as \`push\` says; never \`pending\`.`,
+        description:
+          "Stored for every recipient. `push` says what became of the push; it is never `pending`.",
         schema: answers().Sent,
         example: { ...sent, push: "accepted" },
         headers,
       },
       202: {
-        description: "Stored for every recipient; `push` is `pending`: what could not be pushed yet will be.",
+        description:
+          "Stored for every recipient. `push` is `pending`: some push could not be made yet, and will be.",
         schema: answers().Sent,
         example: { ...sent, push: "pending" },
         headers,

@@ -15,14 +15,14 @@ const expected = {
   body_invalid: [400, { reason: "body_invalid", detail: "to: is missing" }],
   media_type_unsupported: [415, { reason: "media_type_unsupported" }],
   content_encoding_unsupported: [415, { reason: "content_encoding_unsupported" }],
-  body_too_large: [413, { reason: "body_too_large" }],
+  body_too_large: [413, { reason: "body_too_large", detail: "the body: must be at most 9 bytes" }],
   body_too_slow: [408, { reason: "body_too_slow" }],
-  payload_too_large: [413, { reason: "payload_too_large" }],
-  query_invalid: [400, { reason: "query_invalid" }],
+  payload_too_large: [413, { reason: "payload_too_large", detail: "payload: must be at most 9 bytes" }],
+  query_invalid: [400, { reason: "query_invalid", detail: "limit: must be a number" }],
   cursor_invalid: [400, { reason: "cursor_invalid" }],
   installation_id_invalid: [400, { reason: "installation_id_invalid" }],
   notification_unknown: [404, { reason: "notification_unknown" }],
-  platform_not_served: [422, { reason: "platform_not_served" }],
+  platform_not_served: [422, { reason: "platform_not_served", detail: "platform: must be one of apns" }],
   push_channel_refused: [400, { reason: "push_channel_refused" }],
   installations_exhausted: [409, { reason: "installations_exhausted" }],
   idempotency_key_invalid: [400, { reason: "idempotency_key_invalid" }],
@@ -36,6 +36,20 @@ const expected = {
   too_slow: [503, { reason: "too_slow", ...later }],
   internal: [500, { reason: "internal" }],
 } as const satisfies Record<Reason, readonly [number, Failure]>;
+
+/** What a caller can put right only by knowing what is wrong. */
+const NAMING: ReadonlySet<Reason> = new Set([
+  "body_invalid",
+  "body_too_large",
+  "payload_too_large",
+  "query_invalid",
+  "cursor_invalid",
+  "installation_id_invalid",
+  "platform_not_served",
+  "push_channel_refused",
+  "idempotency_key_invalid",
+  "idempotency_key_missing",
+]);
 
 const Body = z.looseObject({ title: z.string() });
 const rows = Object.values(expected).map(([status, failure]) => ({
@@ -51,8 +65,12 @@ describe("R60: every failure is a problem", () => {
     expect(answer.headers["content-type"]).toBe("application/problem+json");
     const { title, ...body } = Body.parse(JSON.parse(answer.body ?? ""));
     expect(title).not.toBe("");
-    const detail = failure.reason === "body_invalid" ? { detail: failure.detail } : {};
-    expect(body).toEqual({ type: "about:blank", status, reason, ...detail });
+    const { detail, ...rest } = body;
+    expect(rest).toEqual({ type: "about:blank", status, reason });
+    if ("detail" in failure && reason !== "token_rejected") expect(detail).toBe(failure.detail);
+    // R65: it names the member, parameter or header, and the rule.
+    if (detail !== undefined) expect(detail).toMatch(/^[A-Za-z- ]+: ./);
+    if (NAMING.has(reason)) expect(detail).toBeDefined();
     expect(reason).toMatch(/^[a-z]+(_[a-z]+)*$/);
     expect(answer.body).not.toContain("marker"); // what is wrong with a token goes to the log (R23)
     for (const [name, value] of Object.entries(answer.headers)) {
@@ -107,7 +125,7 @@ test("R48 and R50: a 415 says what is taken", () => {
   expect(toProblem({ reason: "content_encoding_unsupported" }).headers["accept-encoding"]).toBe("identity");
 });
 
-test("a detail of an invalid body is told as text, whatever it holds", () => {
+test("a detail of an invalid body is text, whatever it holds", () => {
   const detail = '"\r\n</script>\u2028';
   const { body = "" } = toProblem({ reason: "body_invalid", detail });
   expect(JSON.parse(body)).toMatchObject({ detail });

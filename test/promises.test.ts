@@ -188,7 +188,7 @@ test.each<{ what: string; headers?: Record<string, string>; body: string; status
   { what: "a number for a user", body: '{"to":1,"payload":1}', status: 400, reason: "body_invalid" },
   { what: "a space in a user id", body: '{"to":"a b","payload":1}', status: 400, reason: "body_invalid" },
   { what: "no payload", body: '{"to":"eve"}', status: 400, reason: "body_invalid" },
-  { what: "an unknown member", body: '{"to":"eve","payload":1,"x":1}', status: 400, reason: "body_invalid" },
+  { what: "an unknown member", body: '{"to":["eve"],"payload":1,"x":1}', status: 400, reason: "body_invalid" },
   {
     what: "a member twice",
     body: '{"to":"eve","to":"eva","payload":1}',
@@ -197,58 +197,58 @@ test.each<{ what: string; headers?: Record<string, string>; body: string; status
   },
   {
     what: "__proto__",
-    body: '{"to":"eve","payload":1,"__proto__":{"ttl":60}}',
+    body: '{"to":["eve"],"payload":1,"__proto__":{"ttl":60}}',
     status: 400,
     reason: "body_invalid",
   },
   {
     what: "a ttl below the floor",
-    body: '{"to":"eve","payload":1,"ttl":59}',
+    body: '{"to":["eve"],"payload":1,"ttl":59}',
     status: 400,
     reason: "body_invalid",
   },
   {
     what: "a ttl above the ceiling",
-    body: '{"to":"eve","payload":1,"ttl":2419201}',
+    body: '{"to":["eve"],"payload":1,"ttl":2419201}',
     status: 400,
     reason: "body_invalid",
   },
-  { what: "half a second", body: '{"to":"eve","payload":1,"ttl":60.5}', status: 400, reason: "body_invalid" },
+  { what: "half a second", body: '{"to":["eve"],"payload":1,"ttl":60.5}', status: 400, reason: "body_invalid" },
   {
     what: "a ttl in quotes",
-    body: '{"to":"eve","payload":1,"ttl":"60"}',
+    body: '{"to":["eve"],"payload":1,"ttl":"60"}',
     status: 400,
     reason: "body_invalid",
   },
   {
     what: "an unpaired surrogate",
-    body: '{"to":"eve","payload":"\\ud800"}',
+    body: '{"to":["eve"],"payload":"\\ud800"}',
     status: 400,
     reason: "body_invalid",
   },
   {
     what: "another media type",
     headers: { "content-type": "text/plain" },
-    body: '{"to":"eve","payload":1}',
+    body: '{"to":["eve"],"payload":1}',
     status: 415,
     reason: "media_type_unsupported",
   },
   {
     what: "a packed body",
     headers: { ...JSON_TYPE, "content-encoding": "gzip" },
-    body: '{"to":"eve","payload":1}',
+    body: '{"to":["eve"],"payload":1}',
     status: 415,
     reason: "content_encoding_unsupported",
   },
   {
     what: "a payload over the limit",
-    body: `{"to":"eve","payload":"${"x".repeat(262_144)}"}`,
+    body: `{"to":["eve"],"payload":"${"x".repeat(262_144)}"}`,
     status: 413,
     reason: "payload_too_large",
   },
   {
     what: "a body over the limit",
-    body: `{"to":"eve","payload":"${"x".repeat(400_000)}"}`,
+    body: `{"to":["eve"],"payload":"${"x".repeat(400_000)}"}`,
     status: 413,
     reason: "body_too_large",
   },
@@ -311,7 +311,7 @@ function registerEve(): Promise<Answered> {
 
 test("P8: bytes that are not UTF-8 are refused, never replaced (R63)", async () => {
   const body = Buffer.concat([
-    Buffer.from('{"to":"eve","payload":"'),
+    Buffer.from('{"to":["eve"],"payload":"'),
     Buffer.from([0xff, 0xc0]),
     Buffer.from('"}'),
   ]);

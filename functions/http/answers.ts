@@ -1,10 +1,12 @@
 // The bodies of the answers, as schemas: they type what handlers answer, and the API's document shows them under their
-// names here. They are open: a member may be added one day, and callers pass over what they do not know. No I/O.
+// names here. They are open, so that members can be added: callers ignore members that they do not know. No I/O.
 import * as z from "zod";
 import { NotificationId } from "../../shared/domain/id.ts";
-import { InstallationId, PUSH_STATUSES } from "../../shared/domain/notification.ts";
+import { InstallationId } from "../../shared/domain/installation.ts";
+import { PUSH_STATUSES } from "../../shared/domain/notification.ts";
+import { type Reason, REASONS } from "../../shared/problem.ts";
 
-/** What a handler answers: `Answers["Sent"]`. */
+/** The body that a handler answers: `Answers["Sent"]`. */
 export type Answers = {
   readonly [Name in keyof AnswerSchemas]: z.input<AnswerSchemas[Name]>;
 };
@@ -12,7 +14,7 @@ type AnswerSchemas = ReturnType<typeof createAnswers>;
 
 let schemas: AnswerSchemas | undefined;
 
-/** The schemas, made when the document first asks for them: a cold start does not pay for them. */
+/** The schemas. They are made when the document first asks for them, so that a cold start does not pay for them. */
 export function answers(): AnswerSchemas {
   if (schemas === undefined) {
     schemas = createAnswers();
@@ -23,41 +25,57 @@ export function answers(): AnswerSchemas {
 }
 
 function createAnswers() {
-  // UTC, in milliseconds.
-  const time = z
-    .string()
-    .regex(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/)
-    .meta({ format: "date-time" });
-  const createdAt = time;
-  const push = z
+  return { ...createNotificationAnswers(), ...createServiceAnswers() };
+}
+
+function createNotificationAnswers() {
+  const createdAt = toTime();
+  const expiresAt = toTime().describe("From this moment on the payload is gone.");
+  const PushStatus = z
     .enum(PUSH_STATUSES)
-    .describe(
-      "What the push came to, or that it is still to be made. The payload can be fetched in each case.",
-    );
-  const expiresAt = time.describe("From this moment on the payload is gone.");
+    .describe("The result of the push. The payload can be fetched whatever the result is.");
+  const ReceiptStatus = z
+    .enum([...PUSH_STATUSES, "unknown"])
+    .describe("`unknown`: nothing is known about it, or nothing any more.");
+  const Receipt = z.object({
+    to: z.string().describe("The user id in its folded form."),
+    push: ReceiptStatus,
+    fetchedAt: toTime().optional().describe("The first fetch."),
+    readAt: toTime().optional().describe("When it was first marked read."),
+  });
+  const NotificationSummary = z.object({
+    id: NotificationId,
+    createdAt,
+    expiresAt,
+    read: z.boolean(),
+    fetchedAt: toTime().optional().describe("The first fetch."),
+  });
   return {
-    Sent: z.object({ id: NotificationId, createdAt, expiresAt, push }),
+    PushStatus,
+    ReceiptStatus,
+    Receipt,
+    NotificationSummary,
+    Sent: z.object({ id: NotificationId, createdAt, expiresAt, push: PushStatus }),
     Notification: z.object({
       id: NotificationId,
-      payload: z.unknown().describe("To the byte as sendSecure was given it, numbers too."),
+      payload: z.unknown().describe("Byte for byte as sendSecure got it, numbers too."),
       createdAt,
       expiresAt,
       read: z.boolean(),
     }),
     NotificationList: z.object({
-      notifications: z
-        .array(
-          z.object({
-            id: NotificationId,
-            createdAt,
-            expiresAt,
-            read: z.boolean(),
-            fetchedAt: time.optional().describe("When it was first fetched."),
-          }),
-        )
-        .describe("Newest first."),
-      cursor: z.string().optional().describe("Where the next page begins; absent on the last."),
+      notifications: z.array(NotificationSummary).describe("The newest first."),
+      cursor: z.string().optional().describe("For the next page. Absent on the last page."),
     }),
+    ReceiptsResponse: z.object({
+      id: z.string().describe("As it was asked for."),
+      receipts: z.array(Receipt).describe("In the order that was asked for."),
+    }),
+  };
+}
+
+function createServiceAnswers() {
+  return {
     PushConfig: z.object({
       vapidPublicKey: z
         .string()
@@ -66,35 +84,33 @@ function createAnswers() {
     }),
     Installation: z.object({
       installationId: InstallationId,
-      expiresAt: time.describe("From this moment on the device gets nothing more, unless it is renewed."),
-    }),
-    Receipts: z.object({
-      id: z.string().describe("As it was asked."),
-      receipts: z
-        .array(
-          z.object({
-            to: z.string().describe("The user id, in its folded form."),
-            push: z
-              .enum([...PUSH_STATUSES, "unknown"])
-              .describe("`unknown`: nothing is known of it, or not any more."),
-            fetchedAt: time.optional(),
-            readAt: time.optional(),
-          }),
-        )
-        .describe("In the order asked."),
+      expiresAt: toTime().describe("From this moment on the device gets nothing more, unless it is renewed."),
     }),
     Health: z.object({ status: z.literal("ok") }),
-    Document: z
-      .looseObject({ openapi: z.literal("3.1.1"), info: z.looseObject({}), paths: z.looseObject({}) })
+    OpenApiDocument: z
+      .looseObject({ openapi: z.string(), info: z.looseObject({}), paths: z.looseObject({}) })
       .describe("OpenAPI 3.1."),
     Problem: z
       .object({
         type: z.literal("about:blank"),
         title: z.string().describe("For people: what `reason` means."),
-        status: z.int().min(400).max(599).describe("That of the answer."),
-        reason: z.string().describe("For programs: stable. Each operation lists its own."),
-        detail: z.string().optional().describe("What is wrong with the body. Names members, never values."),
+        status: z.int().min(400).max(599).describe("The status of the answer."),
+        reason: z
+          .enum(REASONS as [Reason, ...Reason[]])
+          .describe("For programs: stable. Each operation lists its own."),
+        detail: z
+          .string()
+          .optional()
+          .describe("Names the member, parameter or header and the rule that it breaks, never a value."),
       })
-      .describe("A refusal (RFC 9457)."),
+      .describe("Why a call was refused (RFC 9457)."),
   };
+}
+
+/** UTC, with milliseconds. */
+function toTime() {
+  return z
+    .string()
+    .regex(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/)
+    .meta({ format: "date-time" });
 }

@@ -1,20 +1,20 @@
-// Reading request bodies: JSON in UTF-8, of a bounded size, counted while it arrives. I/O: the request's stream.
+// Reads request bodies: JSON in UTF-8 of a limited size, counted while it arrives. I/O: the request's stream.
 import type { HttpRequest } from "@azure/functions";
 import { type ParsedBody, parseJsonBody } from "../../shared/base/json.ts";
 import { withDeadline } from "../../shared/base/deadline.ts";
 import type { Failure } from "../../shared/problem.ts";
 import { err, ok, type Result } from "../../shared/base/result.ts";
 
-/** For every body but sendSecure's. */
+/** The limit of every body except sendSecure's. */
 export const SMALL_BODY_BYTES = 32 * 1024;
 
-/** What is read of a body over its limit before the answer: many clients read none before they have sent all. */
+/** How much of a body over its limit is read before the answer. Many clients read no answer before they have sent all. */
 const MAX_DISCARDED_BYTES = 1024 * 1024;
 const CUT_AFTER_MS = 20_000;
 
 /**
- * The JSON body of a request of at most `limit` bytes; `verbatim` names the member whose source text is kept.
- * A longer one is answered after at most 1 MiB more, and read on behind the answer.
+ * The JSON body of a request, at most `limit` bytes; `verbatim` names the member whose source text is kept. A longer body
+ * is refused after at most 1 MiB more, and the rest is read and discarded after the answer.
  */
 export async function readJson(
   request: HttpRequest,
@@ -30,13 +30,15 @@ export async function readJson(
   return bytes.ok ? parseJsonBody(bytes.value, verbatim) : bytes;
 }
 
+const PARAMETERS: ReadonlySet<string> = new Set(["", "charset=utf-8", 'charset="utf-8"']);
+
 /** `application/json`, without parameters or with `charset=utf-8`, in any letter case (RFC 9110 §8.3). */
-function isJson(contentType: string | null): boolean {
-  const [type, ...parameters] = (contentType ?? "").toLowerCase().split(";");
-  return (
-    type?.trim() === "application/json" &&
-    parameters.every((parameter) => /^\s*(?:charset=(?:utf-8|"utf-8"))?\s*$/.test(parameter))
-  );
+export function isJson(contentType: string | null): boolean {
+  const [type, ...parameters] = (contentType ?? "")
+    .toLowerCase()
+    .split(";")
+    .map((part) => part.trim());
+  return type === "application/json" && parameters.every((parameter) => PARAMETERS.has(parameter));
 }
 
 async function readBytes(
@@ -58,9 +60,9 @@ interface Reader {
 }
 
 /**
- * What a body holds, as soon as that is known. It reads to the end in any case, behind the answer if need be, and
- * throws the rest away: the host keeps its connections to us for later requests, which what was left in one would
- * keep waiting, and to cancel would cut it before the answer is out. A body that takes too long is cut at last.
+ * The bytes of a body, or the refusal as soon as it is certain. The body is read to its end in any case, after the answer
+ * if necessary, and discarded: the host uses its connection to us for later requests, which unread bytes would block, and
+ * cancelling would cut the connection before the answer is written. A body that takes too long is cut in the end.
  */
 function collect(reader: Reader, limit: number): Promise<Result<Uint8Array, Failure>> {
   return new Promise((resolve) => {
@@ -75,18 +77,22 @@ function collect(reader: Reader, limit: number): Promise<Result<Uint8Array, Fail
         else bytes = Buffer.alloc(0);
         length += value.length;
         // oxlint-disable-next-line promise/no-multiple-resolved -- the first one counts; reading goes on
-        if (length > limit + MAX_DISCARDED_BYTES) resolve(err({ reason: "body_too_large" }));
+        if (length > limit + MAX_DISCARDED_BYTES) resolve(err(toTooLarge(limit)));
       }
       // oxlint-disable-next-line promise/no-multiple-resolved
-      resolve(length > limit ? err({ reason: "body_too_large" }) : ok(bytes.subarray(0, length)));
+      resolve(length > limit ? err(toTooLarge(limit)) : ok(bytes.subarray(0, length)));
     };
     read()
-      .catch(() => resolve(err({ reason: "body_invalid", detail: "the body ended before its time" })))
+      .catch(() => resolve(err({ reason: "body_invalid", detail: "the body: ended too early" })))
       .finally(() => clearTimeout(cut));
   });
 }
 
-/** Into one buffer that doubles: a body may come byte by byte. */
+function toTooLarge(limit: number): Failure {
+  return { reason: "body_too_large", detail: `the body: must be at most ${limit} bytes` };
+}
+
+/** Appends to a buffer that doubles, because a body may arrive byte by byte. */
 function append(bytes: Buffer, length: number, value: Uint8Array, limit: number): Buffer {
   const needed = length + value.length;
   const grown =

@@ -1,44 +1,45 @@
-// From an HTTP request to a handler and back: who may call, the deadline, the correlation id, the log, and the one
-// catch. A handler of a streaming app must always answer (the Functions host waits for minutes otherwise).
+// From an HTTP request to a handler and back: who may call, the deadline, the correlation id, the log, and the only place
+// that catches errors. Every call gets an answer in time: without one the Functions host waits for minutes.
 import type { HttpHandler, HttpRequest, HttpResponseInit, InvocationContext } from "@azure/functions";
 import { parseBearer } from "../../shared/auth/bearer.ts";
 import type { TokenVerifier } from "../../shared/auth/token.ts";
+import type { CallContext } from "../../shared/base/context.ts";
 import { createDeadline, withDeadline } from "../../shared/base/deadline.ts";
 import { createLog, type Log, type LogFields, toCause } from "../../shared/base/log.ts";
-import { UserId } from "../../shared/domain/notification.ts";
-import { type Answer, type Failure, toProblem } from "../../shared/problem.ts";
 import { err, ok, type Result } from "../../shared/base/result.ts";
 import { Secret } from "../../shared/base/secret.ts";
+import { UserId } from "../../shared/domain/notification.ts";
+import { type Answer, type Failure, toProblem } from "../../shared/problem.ts";
 import type { Description } from "./description.ts";
+import { checkQuery } from "./query.ts";
 
 /** One call, as a handler sees it. */
 export interface Call {
   readonly request: HttpRequest;
-  /** Carries the correlation id, the route and the caller on every line. */
-  readonly log: Log;
-  /** Ends in time for an answer to be given. */
-  readonly signal: AbortSignal;
+  /** Its log puts the correlation id, the route and the caller on every line; its signal ends in time for an answer. */
+  readonly context: CallContext;
 }
 
 export type Handled = Promise<Result<Answer, Failure>>;
 
-/** Who may call a route is part of the route: a handler for devices cannot be reached without a user. */
+/** Who may call a route is part of the route, so that a handler for devices cannot be reached without a user. */
 type Access =
   | { readonly caller: "device"; readonly handle: (call: Call, userId: UserId) => Handled }
   | { readonly caller: "sender"; readonly handle: (call: Call, sender: Secret<string>) => Handled }
   | { readonly caller: "anyone"; readonly handle: (call: Call) => Handled };
 
 export type Route = Access & {
-  /** The function's name in Azure, and its file's. */
+  /** The function's name in Azure, and the name of its file. */
   readonly name: string;
-  readonly methods: readonly ("GET" | "PUT" | "POST" | "DELETE")[];
-  /** Below the `api` prefix, with `{parameters}`. */
+  /** The Functions host answers 404 to any other method. */
+  readonly methods: readonly ("GET" | "HEAD" | "PUT" | "POST" | "DELETE")[];
+  /** After the `api` prefix, with `{parameters}`. */
   readonly path: string;
-  /** When the answer is given, whatever has happened. */
+  /** The answer is given within this time, whatever happens. */
   readonly timeoutMs: number;
   /** The query parameters that the route knows. */
   readonly query?: readonly string[];
-  /** For the API's document, which is made at its first call. */
+  /** For the API's document. Called when the document is first asked for. */
   readonly describe: () => Description;
 };
 
@@ -48,87 +49,95 @@ export interface HandlerOptions {
   readonly senderAuth: "functionKey" | "token";
 }
 
-/** Left for what a handler must undo, and for the answer itself, once its signal has ended. */
+/** What a handler may take to roll back, and the answer to be written, after its signal has ended. */
 const RESERVE_MS = 1_500;
 
 /** Makes a route's handler into one for the Functions runtime: it never throws, and always answers in time. */
 export function toHttpHandler(route: Route, options: HandlerOptions): HttpHandler {
-  return async (request, context) => {
-    const correlationId = context.invocationId;
-    const log = toLog(context).with({ correlationId, route: route.name });
+  return async (request, invocation) => {
+    const correlationId = invocation.invocationId;
+    const log = toLog(invocation).with({ correlationId, route: route.name });
     const deadline = createDeadline(route.timeoutMs - RESERVE_MS);
     const lastMoment = createDeadline(route.timeoutMs - RESERVE_MS / 10);
     const { signal } = deadline;
     let result: Result<Answer, Failure>;
     try {
-      result = await withDeadline(run(route, options, { request, log, signal }), lastMoment.signal);
+      const handled = run(route, options, { request, context: { log, signal } });
+      result = await withDeadline(handled, lastMoment.signal);
     } catch (error) {
-      result = err(toFailure(error, signal, log));
+      result = err(judgeError(error, { log, signal }));
     } finally {
       lastMoment.clear();
       deadline.clear();
     }
     const answer = result.ok ? result.value : toProblem(result.error);
-    if (result.ok) log.info("answered", { status: answer.status });
-    else
-      log[answer.status >= 500 ? "error" : "warn"]("refused", {
-        status: answer.status,
-        reason: result.error.reason,
-        ...("detail" in result.error ? { detail: result.error.detail } : {}),
-      });
-    return toResponse(answer, correlationId);
+    logAnswer(log, result, answer.status);
+    return toResponse(request, answer, correlationId);
   };
 }
 
+function logAnswer(log: Log, result: Result<Answer, Failure>, status: number): void {
+  if (result.ok) log.info("answered", { status });
+  else
+    log[status >= 500 ? "error" : "warn"]("refused", {
+      status,
+      reason: result.error.reason,
+      ...("detail" in result.error ? { detail: result.error.detail } : {}),
+    });
+}
+
+/** Checks the caller first, then the query; then the handler runs. */
 async function run(route: Route, options: HandlerOptions, call: Call): Handled {
-  // The caller before anything else; then the query; then what the handler asks.
   switch (route.caller) {
     case "device": {
-      const token = parseBearer(call.request.headers.get("authorization"));
-      if (!token.ok) return token;
-      const user = await options.tokens.verifyDevice(token.value, call.signal);
+      const user = await authenticate(call, options.tokens.verifyDevice);
       if (!user.ok) return user;
       const userId = UserId.parse(user.value.userId);
-      return checkQuery(route, call.request) ?? route.handle(withCaller(call, userId), userId);
+      return refuseQuery(route, call) ?? route.handle(withCaller(call, userId), userId);
     }
     case "sender": {
       if (options.senderAuth === "functionKey")
-        return checkQuery(route, call.request) ?? route.handle(call, toKeyHolder(call.request));
-      const token = parseBearer(call.request.headers.get("authorization"));
-      if (!token.ok) return token;
-      const sender = await options.tokens.verifySender(token.value, call.signal);
+        return refuseQuery(route, call) ?? route.handle(call, toKeyHolder(call.request));
+      const sender = await authenticate(call, options.tokens.verifySender);
       if (!sender.ok) return sender;
       const { clientId } = sender.value;
       return (
-        checkQuery(route, call.request) ??
-        route.handle(withCaller(call, clientId), new Secret(`client ${clientId}`))
+        refuseQuery(route, call) ?? route.handle(withCaller(call, clientId), new Secret(`client ${clientId}`))
       );
     }
     case "anyone":
-      return checkQuery(route, call.request) ?? route.handle(call);
+      return refuseQuery(route, call) ?? route.handle(call);
   }
 }
 
-/** Who a sender is where the Functions host checks keys: whoever holds this one. */
+/** Verifies the bearer token of a call. */
+async function authenticate<T>(
+  { request, context }: Call,
+  verify: (token: string, signal: AbortSignal) => Promise<Result<T, Failure>>,
+): Promise<Result<T, Failure>> {
+  const token = parseBearer(request.headers.get("authorization"));
+  return token.ok ? verify(token.value, context.signal) : token;
+}
+
+/** A sender where the Functions host checks keys: whoever has this key. */
 function toKeyHolder({ headers, url }: HttpRequest): Secret<string> {
   const key = headers.get("x-functions-key") ?? new URL(url).searchParams.get("code") ?? "";
   return new Secret(`key ${key}`);
 }
 
-function withCaller(call: Call, caller: string): Call {
-  return { ...call, log: call.log.with({ caller }) };
+function withCaller({ request, context }: Call, caller: string): Call {
+  return { request, context: { ...context, log: context.log.with({ caller }) } };
 }
 
-function checkQuery(route: Route, request: HttpRequest): Result<Answer, Failure> | undefined {
-  const names = [...new URL(request.url).searchParams.keys()];
+function refuseQuery(route: Route, { request }: Call): Result<never, Failure> | undefined {
   const known = new Set(route.query);
-  if (route.caller === "sender") known.add("code"); // where the Functions host takes its key
-  const isClean = names.every((name) => known.has(name)) && new Set(names).size === names.length;
-  return isClean ? undefined : err({ reason: "query_invalid" });
+  if (route.caller === "sender") known.add("code"); // the Functions host takes its key there too
+  const failure = checkQuery(request, known);
+  return failure === undefined ? undefined : err(failure);
 }
 
-/** What a log may hold of an error: never an SDK's or a parser's own message. */
-export function toFaultFields(error: unknown): LogFields & { readonly code?: string | undefined } {
+/** What a log may hold of an error: never the message of an SDK or a parser, which may quote input. */
+export function toErrorFields(error: unknown): LogFields & { readonly code?: string | undefined } {
   const thrown: Error & { readonly code?: unknown } =
     error instanceof Error ? error : new Error("not an error");
   const { code, name, cause } = thrown;
@@ -140,9 +149,9 @@ export function toFaultFields(error: unknown): LogFields & { readonly code?: str
   };
 }
 
-/** Whose fault a surprise is. */
-function toFailure(error: unknown, signal: AbortSignal, log: Log): Failure {
-  const fields = toFaultFields(error);
+/** The failure that an unexpected error becomes, logged with what is known of it. */
+function judgeError(error: unknown, { log, signal }: CallContext): Failure {
+  const fields = toErrorFields(error);
   const { code, name } = fields;
   if (code === "STORE_UNAVAILABLE") {
     log.error("store_unavailable", fields);
@@ -164,7 +173,12 @@ function toFailure(error: unknown, signal: AbortSignal, log: Log): Failure {
   return { reason: "internal" };
 }
 
-function toResponse({ status, headers, body }: Answer, correlationId: string): HttpResponseInit {
+/** HEAD gets the headers of GET without the body (RFC 9110 §9.3.2). */
+function toResponse(
+  { method }: HttpRequest,
+  { status, headers, body }: Answer,
+  correlationId: string,
+): HttpResponseInit {
   return {
     status,
     headers: {
@@ -173,13 +187,13 @@ function toResponse({ status, headers, body }: Answer, correlationId: string): H
       "x-correlation-id": correlationId,
       ...headers,
     },
-    ...(body === undefined ? {} : { body }),
+    ...(body === undefined || method === "HEAD" ? {} : { body }),
   };
 }
 
-/** Lines go to the platform's log of this invocation. */
-export function toLog(context: InvocationContext): Log {
-  return createLog((level, line) => context[level](line));
+/** Writes to the platform's log of this invocation. */
+export function toLog(invocation: InvocationContext): Log {
+  return createLog((level, line) => invocation[level](line));
 }
 
 /** A 2xx answer with a JSON body. */
@@ -191,7 +205,7 @@ export function answerJson(
   return answerJsonText(status, JSON.stringify(body), headers);
 }
 
-/** The same, of text that is JSON already. */
+/** The same for text that is JSON already. */
 export function answerJsonText(
   status: number,
   body: string,

@@ -1,5 +1,6 @@
-// The API's document: OpenAPI 3.1, made from the route table, the routes' descriptions, the schemas that parse their
-// requests and the table of problems, so that it can say nothing else than the code does. No I/O.
+// The API's document: OpenAPI 3.1, made from the route table, the routes' descriptions, the schemas that parse requests and
+// the table of problems, so that it cannot differ from the code. Its form suits generators of clients: named schemas, one
+// schema for all problems, no `default` (a generator takes such a member for one that is always there). No I/O.
 import * as z from "zod";
 import type { Config } from "../../shared/config/config.ts";
 import { type Reason, toProblemExample } from "../../shared/problem.ts";
@@ -19,19 +20,20 @@ import type {
 
 type Access = Pick<Config, "senders" | "tokens">;
 
-/** Of the document: the package's. */
+/** The version of the document: the package's. */
 const VERSION = "0.1.0";
 
-const DESCRIPTION = `The payload of a notification stays here, sealed; only its ID travels through the push network,
+const DESCRIPTION = `The payload of a notification stays here, encrypted. Only its ID travels through the push network,
 and a device fetches the payload with its user's own token.
 
-- Refusals are \`application/problem+json\` (RFC 9457). \`reason\` is stable, and each operation lists those it gives.
-- Times are UTC in ISO 8601. Pass over members that you do not know: there may be more one day.
-- Request bodies are strict UTF-8; unknown members, members that stand twice outside \`payload\`, and members named
-  \`__proto__\`, \`constructor\` or \`prototype\` there are refused. Unknown query parameters are too.
-- Every answer of the code carries \`X-Correlation-Id\`, which every log line of the call carries too, and
+- Refusals are \`application/problem+json\` (RFC 9457). \`reason\` is stable, and each operation lists its own reasons.
+- Times are UTC in ISO 8601. Ignore members that you do not know: a later version may add some.
+- An optional member of a request body that is \`null\` counts as absent.
+- Request bodies are strict UTF-8. Outside \`payload\` the service refuses unknown members, members that are given twice,
+  and members named \`__proto__\`, \`constructor\` or \`prototype\`. It refuses unknown query parameters too.
+- Every answer of the code has the header \`X-Correlation-Id\`, which is also on every log line of the call, and
   \`Cache-Control: no-store\`.
-- Some answers are the Functions host's own, before the code runs, without a body and without these headers: 404 for a
+- Some answers come from the Functions host, before the code runs, without a body and without these headers: 404 for a
   path or method that is not in this document.`;
 
 const TAGS = {
@@ -40,11 +42,14 @@ const TAGS = {
   anyone: { name: "Service", description: "For everybody, without credentials." },
 } as const satisfies Record<Route["caller"], object>;
 
-/** The document of these routes, for callers who authenticate as the configuration says. */
+/**
+ * The document of these routes, for callers who authenticate as the configuration says. The server is this host; whoever
+ * serves the document puts the absolute URL in its place. Operations of HEAD are left out: their descriptions mention HEAD.
+ */
 export function toOpenApi(routes: readonly Route[], access: Access): OpenApi {
   const paths: Record<string, Record<string, Operation>> = {};
   for (const route of routes)
-    for (const method of route.methods)
+    for (const method of route.methods.filter((one) => one !== "HEAD"))
       (paths[`/${route.path}`] ??= {})[method.toLowerCase()] = toOperation(route, access);
   const reasons = new Set(routes.flatMap((route) => toReasons(route, route.describe(), access)));
   return {
@@ -72,7 +77,7 @@ function toOperation(route: Route, access: Access): Operation {
   const { summary, parameters, body } = description;
   const responses = [
     ...Object.entries(description.answers).map(([status, success]) => [status, toSuccess(success)] as const),
-    ...toProblems(toReasons(route, description, access)),
+    ...toProblemResponses(toReasons(route, description, access)),
     ...(isKeyed(route, access) ? [["401", WRONG_KEY] as const] : []),
   ];
   return {
@@ -126,7 +131,7 @@ function toSecuritySchemes({ senders, tokens }: Access): OpenApi["components"]["
   };
 }
 
-// What is refused
+// Refusals
 
 const OF_TOKENS = [
   "token_missing",
@@ -146,7 +151,7 @@ const OF_BODIES = [
 
 const OF_ALL = ["query_invalid", "too_slow", "internal"] as const satisfies readonly Reason[];
 
-/** Every reason for which a route may refuse a call: its own, and those of its kind. */
+/** Every reason for which a route may refuse a call: its own, and those of all routes of its kind. */
 function toReasons(route: Route, { body, problems }: Description, access: Access): readonly Reason[] {
   return [
     ...(route.caller === "anyone" || isKeyed(route, access) ? [] : OF_TOKENS),
@@ -156,23 +161,18 @@ function toReasons(route: Route, { body, problems }: Description, access: Access
   ];
 }
 
-function toProblems(reasons: readonly Reason[]): readonly (readonly [string, ResponseObject])[] {
+function toProblemResponses(reasons: readonly Reason[]): readonly (readonly [string, ResponseObject])[] {
   const byStatus = Map.groupBy(reasons, (reason) => toProblemExample(reason).status);
-  return [...byStatus].map(([status, group]) => [String(status), toProblem(status, group)] as const);
+  return [...byStatus].map(([status, group]) => [String(status), toProblemResponse(group)] as const);
 }
 
-function toProblem(status: number, reasons: readonly Reason[]): ResponseObject {
+function toProblemResponse(reasons: readonly Reason[]): ResponseObject {
   return {
-    description: reasons.map((reason) => `${toExample(reason).summary}.`).join(" "),
+    description: reasons.map((reason) => `\`${reason}\`: ${toExample(reason).summary}.`).join(" "),
     headers: { ...EVERY_HEADER, ...toProblemHeaders(reasons) },
     content: {
       "application/problem+json": {
-        schema: {
-          allOf: [
-            toSchema(answers().Problem),
-            { properties: { status: { const: status }, reason: { enum: [...reasons] } } },
-          ],
-        },
+        schema: toSchema(answers().Problem),
         examples: Object.fromEntries(
           reasons.map((reason) => [reason, { $ref: `#/components/examples/${reason}` }]),
         ),
@@ -181,7 +181,7 @@ function toProblem(status: number, reasons: readonly Reason[]): ResponseObject {
   };
 }
 
-/** The headers that belong to these reasons; required are those that all of them have. */
+/** The headers of the answers with these reasons. A header is required if all of them have it. */
 function toProblemHeaders(reasons: readonly Reason[]): Record<string, HeaderObject | Reference> {
   const all = reasons.map((reason) => toProblemExample(reason).headers);
   const names = new Set(all.flatMap(Object.keys));
@@ -207,11 +207,11 @@ function toProblemHeaders(reasons: readonly Reason[]): Record<string, HeaderObje
   );
 }
 
-/** What the headers of problems are for. */
+/** The meaning of the headers of problems. */
 const HEADERS: Readonly<Record<string, string>> = {
   "www-authenticate": "The challenge of RFC 6750 §3.",
-  accept: "The media type that is taken (RFC 9110 §12.5.1).",
-  "accept-encoding": "The content coding that is taken (RFC 9110 §12.5.3).",
+  accept: "The media type that is accepted (RFC 9110 §12.5.1).",
+  "accept-encoding": "The content coding that is accepted (RFC 9110 §12.5.3).",
 };
 
 function toHeaderName(name: string): string {
@@ -225,10 +225,10 @@ function toExample(reason: Reason): { readonly summary: string; readonly value: 
   return { summary: value.title, value };
 }
 
-// What is answered and asked
+// Answers and requests
 
 const CORRELATION_ID: HeaderObject = {
-  description: "Stands on every log line of the call: name it when you ask why.",
+  description: "Also on every log line of the call. Quote it when you report a problem.",
   required: true,
   schema: { type: "string" },
 };
@@ -283,9 +283,15 @@ function toRequestBody({ schema, examples }: Body): RequestBody {
 
 // Schemas
 
-/** What goes in, also where a schema transforms it: that is what callers write. */
-const OPTIONS = { io: "input" } as const;
+/** The input side of a schema, before it is transformed: that is what callers write. */
+const OPTIONS = { io: "input", override: adaptSchema } as const;
 const uri = (id: string) => `#/components/schemas/${id}`;
+
+/** A slash needs no escape outside JavaScript, and some generators fail on an escaped one. */
+function adaptSchema({ jsonSchema }: { readonly jsonSchema: Schema }): void {
+  const { pattern } = jsonSchema;
+  if (pattern !== undefined) jsonSchema.pattern = pattern.replaceAll(String.raw`\/`, "/");
+}
 
 /** Every schema with an `id` in its `.meta()`. */
 function toNamedSchemas(): Record<string, Schema> {
@@ -293,13 +299,13 @@ function toNamedSchemas(): Record<string, Schema> {
   return Object.fromEntries(Object.entries(schemas).map(([id, schema]) => [id, toPlain(schema)]));
 }
 
-/** A named schema by reference, another as it is. */
+/** A reference to a named schema; any other schema itself. */
 function toSchema(schema: z.ZodType): Schema {
   const id = z.globalRegistry.get(schema)?.id;
   return id === undefined ? toPlain(z.toJSONSchema(schema, OPTIONS)) : { $ref: uri(id) };
 }
 
-/** Without what stands in the document already, or nowhere in one of OpenAPI. */
+/** Drops members that have no place in OpenAPI. */
 function toPlain({ $schema: _schema, $id: _id, id: _name, ...schema }: Schema): Schema {
   return schema;
 }

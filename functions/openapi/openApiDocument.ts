@@ -1,4 +1,4 @@
-// What of OpenAPI 3.1 the API's document uses. Types alone.
+// The part of OpenAPI 3.1 that the API's document uses. Types alone.
 import type * as z from "zod";
 
 export type Schema = z.core.JSONSchema.BaseSchema;
@@ -20,10 +20,10 @@ export interface OpenApi {
 interface SecurityScheme {
   readonly type: "apiKey" | "http";
   readonly description: string;
-  /** Of a key. */
+  /** For an API key. */
   readonly in?: "header" | "query";
   readonly name?: string;
-  /** Of HTTP. */
+  /** For HTTP authentication. */
   readonly scheme?: "bearer";
   readonly bearerFormat?: string;
 }

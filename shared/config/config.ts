@@ -2,6 +2,7 @@
 // No I/O but the file that EXTRA_CA_FILE names: the environment is handed in.
 import { err, ok, type Result } from "../base/result.ts";
 import { Secret } from "../base/secret.ts";
+import { MAX_TTL_SECONDS, MIN_TTL_SECONDS } from "../domain/limits.ts";
 import { readExtraAuthorities } from "./authorities.ts";
 import { type KekConfig, readKek } from "./kek.ts";
 import { type MpnsConfig, readMpns } from "./mpns.ts";
@@ -16,9 +17,6 @@ import { readStorage, type StorageConfig } from "./storage.ts";
 import { readSenders, readTokens, type SenderConfig, type TokenConfig } from "./tokens.ts";
 import { readWebPush, type WebPushConfig } from "./webPush.ts";
 
-export const MIN_TTL_SECONDS = 60;
-/** 28 days: the longest that push services keep a message, and so the longest lifetime of a notification. */
-export const MAX_TTL_SECONDS = 2_419_200;
 /** 900 KiB: together with its other properties this still fits into a table entity of 1 MiB. */
 const MAX_PAYLOAD_BYTES_CEILING = 921_600;
 

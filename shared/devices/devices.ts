@@ -4,7 +4,7 @@ import type { CallContext } from "../base/context.ts";
 import { mapBounded } from "../base/deadline.ts";
 import type { RecipientKey } from "../crypto/keyring.ts";
 import { DAY_MS } from "../domain/id.ts";
-import type { Platform, PushChannel } from "../domain/notification.ts";
+import type { Platform, PushChannel } from "../domain/installation.ts";
 import type { Senders } from "../push/senders.ts";
 import type { DeviceRows, FormerChannel, InstallationRow } from "./rows.ts";
 import type { Versioned } from "../store/store.ts";

@@ -4,7 +4,8 @@ import type { CallContext } from "../base/context.ts";
 import { err, ok, type Result } from "../base/result.ts";
 import type { Limits } from "../config/config.ts";
 import type { Keyring, RecipientKey } from "../crypto/keyring.ts";
-import type { InstallationId, InstallationRequest, UserId } from "../domain/notification.ts";
+import type { InstallationId, InstallationRequest } from "../domain/installation.ts";
+import type { UserId } from "../domain/notification.ts";
 import type { Tasks } from "../outbox/tasks.ts";
 import type { Failure } from "../problem.ts";
 import type { Registration } from "../push/sender.ts";
@@ -95,7 +96,11 @@ async function register(
   const { senders, keyring } = options;
   const { platform, pushChannel: channel } = request;
   const sender = senders.forPlatform(platform);
-  if (sender === undefined) return err({ reason: "platform_not_served" });
+  if (sender === undefined)
+    return err({
+      reason: "platform_not_served",
+      detail: `platform: must be one of ${senders.platforms().join(", ")}`,
+    });
   const admission = await sender.admit?.(toRegistration(request), context);
   if (admission?.kind === "refused") return err({ reason: "push_channel_refused", detail: admission.detail });
   const purposes = await keyring.purposes(context.signal);

@@ -1,7 +1,7 @@
 // A push channel: what makes two of them the same device, and how one is sealed at rest. No I/O.
 import type { PurposeKeys } from "../crypto/keyring.ts";
 import { open, seal, toContext } from "../crypto/seal.ts";
-import type { Platform, PushChannel, Subscription } from "../domain/notification.ts";
+import type { Platform, PushChannel, Subscription } from "../domain/installation.ts";
 import type { ChannelHolder, InstallationRow } from "./rows.ts";
 
 /**

@@ -2,7 +2,7 @@
 // sender's directory. No I/O.
 import * as z from "zod";
 import type { ChannelKey, RecipientKey } from "../crypto/keyring.ts";
-import { PLATFORMS } from "../domain/notification.ts";
+import { PLATFORMS } from "../domain/installation.ts";
 import { SENDER_NAMES } from "../push/sender.ts";
 
 const recipientKey = z.custom<RecipientKey>((value) => typeof value === "string");

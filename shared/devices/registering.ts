@@ -6,7 +6,7 @@ import { both } from "../base/deadline.ts";
 import { err, ok, type Result } from "../base/result.ts";
 import type { PurposeKeys } from "../crypto/keyring.ts";
 import { DAY_MS } from "../domain/id.ts";
-import type { PushChannel } from "../domain/notification.ts";
+import type { PushChannel } from "../domain/installation.ts";
 import type { Failure } from "../problem.ts";
 import type { Sender } from "../push/sender.ts";
 import type { Senders } from "../push/senders.ts";

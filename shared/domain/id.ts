@@ -5,7 +5,7 @@
 // callers; the day lets a read go straight to the one table that can hold the row.
 import { randomBytes } from "node:crypto";
 import * as z from "zod";
-import { MAX_TTL_SECONDS } from "../config/config.ts";
+import { MAX_TTL_SECONDS } from "./limits.ts";
 
 const ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const MAX_CREATED_MS = 2 ** 48 - 1;

@@ -3,7 +3,8 @@ import * as z from "zod";
 import type { ChannelKey, RecipientKey } from "../crypto/keyring.ts";
 import { ReconcileWork } from "../devices/reconcileWork.ts";
 import type { NotificationId } from "../domain/id.ts";
-import { Display, PLATFORMS, Urgency } from "../domain/notification.ts";
+import { PLATFORMS } from "../domain/installation.ts";
+import { Display, Urgency } from "../domain/notification.ts";
 import { SENDER_NAMES } from "../push/sender.ts";
 
 /**

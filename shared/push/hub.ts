@@ -24,7 +24,7 @@ import type { AlertText, AlertString } from "../config/config.ts";
 import type { RecipientKey } from "../crypto/keyring.ts";
 import { createDeadline } from "../base/deadline.ts";
 import { isLoopback, isSecure } from "../base/url.ts";
-import type { Platform, PushChannel } from "../domain/notification.ts";
+import type { Platform, PushChannel } from "../domain/installation.ts";
 import type { Secret } from "../base/secret.ts";
 import {
   CUT_OFF,

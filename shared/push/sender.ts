@@ -3,7 +3,8 @@
 import type { CallContext } from "../base/context.ts";
 import type { RecipientKey } from "../crypto/keyring.ts";
 import type { NotificationId } from "../domain/id.ts";
-import type { Display, Platform, PushChannel, Urgency } from "../domain/notification.ts";
+import type { Platform, PushChannel } from "../domain/installation.ts";
+import type { Display, Urgency } from "../domain/notification.ts";
 
 /** Stored with each installation, because a push channel made for one sender is useless to another. */
 export const SENDER_NAMES = ["hub", "webPush", "mpns"] as const;

@@ -1,5 +1,5 @@
 // Which sender serves which platform. No I/O.
-import type { Platform } from "../domain/notification.ts";
+import type { Platform } from "../domain/installation.ts";
 import type { Sender, SenderName } from "./sender.ts";
 
 export interface Senders {

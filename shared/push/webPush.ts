@@ -3,10 +3,10 @@
 import type { CallContext } from "../base/context.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
-import { MAX_TTL_SECONDS } from "../config/config.ts";
+import { MAX_TTL_SECONDS } from "../domain/limits.ts";
 import type { WebPushConfig } from "../config/webPush.ts";
 import { createVapidTokens, type ToAuthorization, type VapidKey } from "../crypto/vapid.ts";
-import type { PushChannel } from "../domain/notification.ts";
+import type { PushChannel } from "../domain/installation.ts";
 import { createPinnedTransport, type PinnedTransport, type Resolve } from "./pinnedTransport.ts";
 import {
   type Admission,

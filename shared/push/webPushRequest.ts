@@ -2,7 +2,7 @@
 // we are (RFC 8292, crypto/vapid.ts). No I/O.
 import { encryptPush } from "../crypto/aes128gcm.ts";
 import type { ToAuthorization, VapidKey } from "../crypto/vapid.ts";
-import type { Subscription } from "../domain/notification.ts";
+import type { Subscription } from "../domain/installation.ts";
 import type { PushMessage } from "./sender.ts";
 
 export interface WebPushRequestOptions {

@@ -2,7 +2,8 @@
 // to nobody else. No I/O.
 import type { RecipientKey } from "../crypto/keyring.ts";
 import type { Device, DeviceListing } from "../devices/devices.ts";
-import { type Platform, PLATFORMS, type PushStatus } from "../domain/notification.ts";
+import { type Platform, PLATFORMS } from "../domain/installation.ts";
+import type { PushStatus } from "../domain/notification.ts";
 import type { PendingRecipient, PendingTarget } from "../outbox/work.ts";
 import type { PushOutcome, Sender, SenderName } from "../push/sender.ts";
 import type { Senders } from "../push/senders.ts";

@@ -6,7 +6,8 @@ import { toCause } from "../base/log.ts";
 import { err, ok, type Result } from "../base/result.ts";
 import type { Secret } from "../base/secret.ts";
 import type { Limits } from "../config/config.ts";
-import { MAX_WRITTEN_BYTES, type SendRequest } from "../domain/notification.ts";
+import { MAX_WRITTEN_BYTES } from "../domain/limits.ts";
+import type { SendRequest } from "../domain/notification.ts";
 import type { Failure } from "../problem.ts";
 import { StoreUnavailableError } from "../store/store.ts";
 import { rollBack } from "./delivery.ts";
@@ -82,9 +83,10 @@ function checkLimits(
 ): Failure | undefined {
   if (userIdPattern !== undefined && !request.to.every((userId) => userIdPattern.test(userId)))
     return { reason: "body_invalid", detail: "to: a user id is not of the form used here" };
-  if (payloadBytes > maxPayloadBytes) return { reason: "payload_too_large" };
-  if (recipients * payloadBytes > MAX_WRITTEN_BYTES) return { reason: "payload_too_large" };
-  return undefined;
+  const most = Math.min(maxPayloadBytes, Math.floor(MAX_WRITTEN_BYTES / recipients));
+  if (payloadBytes <= most) return undefined;
+  const people = recipients === 1 ? "one recipient" : `${recipients} recipients`;
+  return { reason: "payload_too_large", detail: `payload: must be at most ${most} bytes for ${people}` };
 }
 
 /** A send without a key: nobody can continue it, so a failure rolls it back. */

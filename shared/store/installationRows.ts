@@ -1,7 +1,7 @@
 // Rows of `installations` and `channels`, and how far the sweep has come: which keys, which properties (docs/storage.md).
 import * as z from "zod";
 import type { ChannelKey, RecipientKey } from "../crypto/keyring.ts";
-import { type InstallationId, PLATFORMS } from "../domain/notification.ts";
+import { type InstallationId, PLATFORMS } from "../domain/installation.ts";
 import { SENDER_NAMES } from "../push/sender.ts";
 import { isCurrent } from "./rows.ts";
 import type {

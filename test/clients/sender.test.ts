@@ -291,14 +291,14 @@ const send = (request: SendRequest): Body<"sendSecure"> => request;
 const ask = (request: { readonly id: string; readonly to: readonly string[] }): Body<"getReceipts"> => request;
 const erase = (request: { readonly to: readonly string[] }): Body<"eraseRecipient"> => request;
 const created = (body: Schemas["Sent"]): Sent => body;
-const receipts = (body: Schemas["Receipts"]): Receipts => body;
+const receipts = (body: Schemas["ReceiptsResponse"]): Receipts => body;
 const problem = (body: Schemas["Problem"]): Problem => body;
 // Neither side knows a member that the other does not.
 type Same<A, B> = [keyof A] extends [keyof B] ? ([keyof B] extends [keyof A] ? true : never) : never;
 const same: readonly true[] = [
   true satisfies Same<SendRequest, Schemas["SendRequest"]>,
   true satisfies Same<Sent, Schemas["Sent"]>,
-  true satisfies Same<Receipts["receipts"][number], Schemas["Receipts"]["receipts"][number]>,
+  true satisfies Same<Receipts["receipts"][number], Schemas["Receipt"]>,
 ];
 export { ask, created, erase, problem, receipts, same, send };
 `;

@@ -1,7 +1,7 @@
 // Which push channels are one device: every spelling of a URI, and nothing else. Pure rules.
 import { describe, expect, test } from "vitest";
 import { toAddress } from "../../shared/devices/pushChannel.ts";
-import type { Platform, PushChannel } from "../../shared/domain/notification.ts";
+import type { Platform, PushChannel } from "../../shared/domain/installation.ts";
 
 const toChannel = (platform: Platform, uri: string): PushChannel =>
   platform === "browser" ? { endpoint: uri, p256dh: "p", authSecret: "a" } : uri;

@@ -38,7 +38,7 @@ describe("an answer that is not as the document says fails the test that got it"
       method: change.method ?? "POST",
       path: change.path ?? "/api/notifications",
       headers: change.given ?? { "content-type": "application/json", "x-functions-key": "k" },
-      body: change.body ?? '{"to":"alice","payload":1}',
+      body: change.body ?? '{"to":["alice"],"payload":1}',
       answer: {
         status: change.status ?? 201,
         headers: new Headers(all.filter((header): header is [string, string] => header[1] !== undefined)),
@@ -104,8 +104,8 @@ describe("an answer that is not as the document says fails the test that got it"
       "cache-control is not no-store",
     ],
     ["no correlation id", { headers: { "x-correlation-id": undefined } }, "X-Correlation-Id is missing"],
-    ["a reason that the route does not list", { ...problem("unhealthy") }, "/reason must be equal to one of"],
-    ["a reason of another status", { ...problem("store_unavailable"), status: 500 }, "/status must be equal"],
+    ["a reason that the route does not list", { ...problem("unhealthy") }, "the document has no reason unhealthy here"],
+    ["a reason of another status", { ...problem("store_unavailable"), status: 500 }, "the problem has another status"],
     ["a problem that tells more", problem("too_slow", { stack: "x" }), "additional properties"],
     [
       "a 503 without Retry-After",
@@ -127,7 +127,7 @@ describe("an answer that is not as the document says fails the test that got it"
     ],
     [
       "a request that is refused",
-      { body: '{"to":"a b","payload":1}' },
+      { body: '{"to":["a b"],"payload":1}' },
       "a body that the document refuses: data/to",
     ],
     [

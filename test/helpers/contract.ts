@@ -46,6 +46,7 @@ const CONSTANT: Readonly<Record<string, string>> = {
 export function createContract(document: OpenApi): Contract {
   const ajv = new Ajv2020({ allErrors: true, strict: true, strictTypes: false, strictRequired: false });
   ajv.addFormat("date-time", true); // its pattern says more
+  ajv.addKeyword("discriminator"); // for generators; `oneOf` says the same
   const compiled = new Map<string, ValidateFunction>();
   const $defs = document.components.schemas;
 
@@ -72,12 +73,18 @@ export function createContract(document: OpenApi): Contract {
     return undefined;
   }
 
+  /** HEAD works where GET needs no credential, and is documented with it. */
+  function findOperation(operations: Readonly<Record<string, Operation>>, method: string) {
+    if (method !== "HEAD") return operations[method.toLowerCase()];
+    return operations["get"]?.security.length === 0 ? operations["get"] : undefined;
+  }
+
   function toFaults(exchange: Exchange): readonly string[] {
     const { method, answer } = exchange;
     const url = new URL(exchange.path, "http://localhost");
     if (!url.pathname.startsWith("/api/")) return []; // the host's own, for whoever runs it
     const found = find(url.pathname);
-    const operation = found?.operations[method.toLowerCase()];
+    const operation = found && findOperation(found.operations, method);
     // The host's own 404, which the document tells of in words; also for what is not UTF-8, where the host refuses it.
     const isBare = answer.status === 404 && answer.text === "" && !answer.headers.has("x-correlation-id");
     if (isBare && (operation === undefined || !isUtf8(url.pathname))) return [];
@@ -85,7 +92,7 @@ export function createContract(document: OpenApi): Contract {
     const response = operation.responses[String(answer.status)];
     if (response === undefined) return ["the document has no such status here"];
     return [
-      ...toBodyFaults(response, answer),
+      ...(method === "HEAD" ? [] : toBodyFaults(response, answer)),
       ...toHeaderFaults(response, answer.headers),
       ...(answer.status < 300 ? toRequestFaults(operation, exchange, url, found.params) : []),
     ];
@@ -93,7 +100,7 @@ export function createContract(document: OpenApi): Contract {
 
   function toBodyFaults(
     { content }: ResponseObject,
-    { headers, text }: Exchange["answer"],
+    { status: answered, headers, text }: Exchange["answer"],
   ): readonly string[] {
     const type = headers.get("content-type");
     if (content === undefined)
@@ -110,7 +117,12 @@ export function createContract(document: OpenApi): Contract {
       return ["the body is not JSON"];
     }
     const fault = toFault(media.schema, value, true);
-    return fault === undefined ? [] : [`the answer's body: ${fault}`];
+    if (fault !== undefined) return [`the answer's body: ${fault}`];
+    // All problems share one schema; the examples are the reasons that are documented for this status.
+    const { reason, status } = value as { readonly reason?: string; readonly status?: number };
+    if (type === "application/problem+json" && status !== answered) return ["the problem has another status"];
+    const isKnown = media.examples === undefined || Object.hasOwn(media.examples, reason ?? "");
+    return isKnown ? [] : [`the document has no reason ${reason} here`];
   }
 
   function toHeaderFaults({ headers: documented = {} }: ResponseObject, headers: Headers): readonly string[] {
@@ -182,7 +194,7 @@ export function createContract(document: OpenApi): Contract {
     const type = headers.get("content-type")?.split(";")[0]?.trim().toLowerCase();
     const media = requestBody.content[type ?? ""];
     if (media === undefined) return [...faults, `taken with the media type ${type}`];
-    const fault = toFault(media.schema, JSON.parse(Buffer.from(body ?? "").toString("utf8")));
+    const fault = toFault(media.schema, withoutNulls(JSON.parse(Buffer.from(body ?? "").toString("utf8"))));
     return fault === undefined
       ? faults
       : [...faults, `taken with a body that the document refuses: ${fault}`];
@@ -235,3 +247,13 @@ function isUtf8(text: string): boolean {
     return false;
   }
 }
+
+/** The members of a request body that the service reads: an optional one that is `null` counts as absent. */
+export function withoutNulls(body: unknown): unknown {
+  if (typeof body !== "object" || body === null || Array.isArray(body)) return body;
+  return Object.fromEntries(
+    Object.entries(body).filter(([name, value]) => value !== null || !OPTIONAL.has(name)),
+  );
+}
+
+const OPTIONAL: ReadonlySet<string> = new Set(["ttl", "urgency", "topic", "display", "vapidPublicKey"]);

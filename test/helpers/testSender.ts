@@ -1,7 +1,7 @@
 // Senders that answer as a test says: one that is like the hub (groups, a directory), and one that pushes to single
 // devices of two destinations, as Web Push and MPNS do.
 import type { CallContext } from "../../shared/base/context.ts";
-import type { Platform, PushChannel } from "../../shared/domain/notification.ts";
+import type { Platform, PushChannel } from "../../shared/domain/installation.ts";
 import type { PushMessage, PushOutcome, Sender } from "../../shared/push/sender.ts";
 
 export const accepted: PushOutcome = { kind: "accepted" };

@@ -29,7 +29,7 @@ describe.each(WAYS)("%s", (way) => {
     const sent = await api.send({ to: ["ann"], payload: 1 });
     const startedMs = Date.now();
     await api.as("ann", "GET", `/api/notifications/${idOf(sent)}`);
-    const receipts = (await ask(idOf(sent), "ann")).json()["receipts"] as readonly Record<string, string>[];
+    const receipts = (await ask(idOf(sent), ["ann"])).json()["receipts"] as readonly Record<string, string>[];
     expect(receipts).toEqual([{ to: "ann", push: "accepted", fetchedAt: expect.any(String) }]);
     const fetchedAt = receipts[0]?.["fetchedAt"] ?? "";
     expect(new Date(fetchedAt).toISOString()).toBe(fetchedAt);
@@ -60,7 +60,7 @@ describe.each(WAYS)("%s", (way) => {
   test("GUIDs are one user in either case", async () => {
     const guid = "0F8FAD5B-D9CB-469F-A165-70867728950E";
     const sent = await api.send({ to: [guid], payload: 1 });
-    expect((await ask(idOf(sent), guid)).json()["receipts"]).toEqual([
+    expect((await ask(idOf(sent), [guid])).json()["receipts"]).toEqual([
       { to: guid.toLowerCase(), push: "noDevices" },
     ]);
   });

@@ -8,7 +8,7 @@ import type { AlertText } from "../../shared/config/config.ts";
 import type { ChannelKey, RecipientKey } from "../../shared/crypto/keyring.ts";
 import { createNotificationId } from "../../shared/domain/id.ts";
 import { createLog } from "../../shared/base/log.ts";
-import type { Platform, PushChannel } from "../../shared/domain/notification.ts";
+import type { Platform, PushChannel } from "../../shared/domain/installation.ts";
 import { createHubSender } from "../../shared/push/hub.ts";
 import {
   CUT_OFF,

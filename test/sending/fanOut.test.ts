@@ -6,7 +6,7 @@ import type { Device } from "../../shared/devices/devices.ts";
 import { createSenders } from "../../shared/push/senders.ts";
 import { type Recipient, toCalls, toCurrentTargets, toTargets } from "../../shared/sending/fanOut.ts";
 import { createDirectSender, createGroupSender } from "../helpers/testSender.ts";
-import type { InstallationId, Platform } from "../../shared/domain/notification.ts";
+import type { InstallationId, Platform } from "../../shared/domain/installation.ts";
 
 const now = new Date(Date.UTC(2026, 10, 24, 12));
 const group = { ...createGroupSender().sender, platforms: ["apns", "wns"] as const };

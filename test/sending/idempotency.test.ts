@@ -70,10 +70,10 @@ test("a pending answer is given again too", async () => {
 });
 
 test.each([
-  ["members in another order", '{"payload":1,"to":"ann"}'],
-  ["white space", '{ "to" : "ann" ,\n "payload" : 1 }'],
-  ["defaults written out", '{"to":"ann","payload":1,"ttl":604800,"urgency":"normal","display":"alert"}'],
-  ["a list of one", '{"to":["ann"],"payload":1}'],
+  ["members in another order", '{"payload":1,"to":["ann"]}'],
+  ["white space", '{ "to" : [ "ann" ] ,\n "payload" : 1 }'],
+  ["defaults written out", '{"to":["ann"],"payload":1,"ttl":604800,"urgency":"normal","display":"alert"}'],
+  ["members that are null", '{"to":["ann"],"payload":1,"ttl":null,"urgency":null,"topic":null}'],
   ["a duplicate", '{"to":["ann","ann"],"payload":1}'],
 ])("requests that parse to the same are the same: %s", async (_what, body) => {
   const key = nextKey();
@@ -195,7 +195,7 @@ test("R83: a key belongs to the sender who presents it", async () => {
       const { access_token: token } = (await answer.json()) as { readonly access_token: string };
       const authorization = `Bearer ${token}`;
       const headers = { "content-type": "application/json", authorization, "idempotency-key": key };
-      return issuing.call("POST", "/api/notifications", headers, '{"to":"ann","payload":1}');
+      return issuing.call("POST", "/api/notifications", headers, '{"to":["ann"],"payload":1}');
     };
     const [one, two, again] = [await by("one"), await by("two"), await by("one")];
     expect([one.status, two.status, again.status]).toEqual([201, 201, 201]);

@@ -3,7 +3,7 @@
 import { randomBytes } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import type { ChannelKey } from "../../shared/crypto/keyring.ts";
-import { InstallationId, PLATFORMS } from "../../shared/domain/notification.ts";
+import { InstallationId, PLATFORMS } from "../../shared/domain/installation.ts";
 import type { ChannelHolder, ChannelRow, InstallationRow } from "../../shared/devices/rows.ts";
 import type { Store } from "../../shared/store/store.ts";
 import { createForgetfulStore, createNotification, createRecipientKey } from "../helpers/rows.ts";

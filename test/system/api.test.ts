@@ -53,7 +53,7 @@ describe.each(WAYS)("%s", (way) => {
     ["an empty text", '""'],
     ["32 levels", `${"[".repeat(31)}1${"]".repeat(31)}`],
   ])("R69, R70: a payload comes back to the byte: %s", async (_what, payload) => {
-    const sent = await sendText(`{"to":"alice","payload":${payload}}`);
+    const sent = await sendText(`{"to":["alice"],"payload":${payload}}`);
     expect(sent.status, sent.text).toBe(201);
     expect((await api.as("alice", "GET", pathOf(sent))).text).toContain(`"payload":${payload.trim()},`);
   });
@@ -63,7 +63,7 @@ describe.each(WAYS)("%s", (way) => {
     async (bytes) => {
       const character = ["x", "é", "€", "😀"][bytes - 1] ?? "";
       const payload = `"${character.repeat(Math.floor((262_144 - 2) / bytes))}"`;
-      const sent = await sendText(`{"to":"alice","payload":${payload}}`);
+      const sent = await sendText(`{"to":["alice"],"payload":${payload}}`);
       expect(sent.status, sent.text).toBe(201);
       const got = await api.as("alice", "GET", pathOf(sent));
       expect(got.text.includes(`"payload":${payload},`)).toBe(true);
@@ -103,7 +103,7 @@ describe.each(WAYS)("%s", (way) => {
   }
 
   test("R49: a body in chunks is taken, and its type in any letter case", async () => {
-    const chunks = ['{"to":"alice",', '"payload":1}'];
+    const chunks = ['{"to":["alice"],', '"payload":1}'];
     expect(await sendChunks('Application/JSON;Charset="UTF-8"', chunks)).toBe(201);
   });
 
@@ -112,7 +112,7 @@ describe.each(WAYS)("%s", (way) => {
     "R51: %d × 64 KiB over the limit are a 413 also when their length is not told",
     async (n) => {
       const filler = Array.from({ length: n }, () => "x".repeat(65_536));
-      const chunks = ['{"to":"alice","payload":"', ...filler, '"}'];
+      const chunks = ['{"to":["alice"],"payload":"', ...filler, '"}'];
       expect(await sendChunks("application/json", chunks)).toBe(413);
     },
   );
@@ -135,7 +135,7 @@ describe.each(WAYS)("%s", (way) => {
         "POST",
         "/api/notifications",
         { "content-type": "application/json", "x-functions-key": key },
-        '{"to":"alice","payload":1}',
+        '{"to":["alice"],"payload":1}',
       );
       expect(answer.status).toBe(401);
       expect(answer.text).toBe("");
@@ -229,6 +229,107 @@ describe.each(WAYS)("%s", (way) => {
     const authorization = `Bearer ${await api.issuer.buildUserToken("bob")}`;
     expect((await api.call("GET", pathOf(sent), { ...forged, authorization })).status).toBe(404);
     expect((await api.as("alice", "GET", pathOf(sent))).status).toBe(200);
+  });
+
+  test.each(["health", "push-config", "openapi.json"])("HEAD /api/%s is GET without a body", async (name) => {
+    const [head, get] = [await api.call("HEAD", `/api/${name}`), await api.call("GET", `/api/${name}`)];
+    expect([head.status, head.text]).toEqual([200, ""]);
+    for (const header of ["content-type", "cache-control", "x-content-type-options"])
+      expect(head.headers.get(header), header).toBe(get.headers.get(header));
+    expect(head.headers.get("x-correlation-id")).toMatch(/^[0-9a-f-]{36}$/);
+  });
+
+  test.each(["/", "/?unread=true", "/%20", "/.", "/%20/", "/%2e/"])(
+    "an ID that is empty or blank is an unknown one, not the list: notifications%s",
+    async (rest) => {
+      const answer = await api.as("alice", "GET", `/api/notifications${rest}`);
+      expect([answer.status, answer.json()["reason"]]).toEqual([404, "notification_unknown"]);
+    },
+  );
+
+  test("optional members that are null count as absent", async () => {
+    const nothing = { ttl: null, urgency: null, topic: null, display: null };
+    const sent = await api.send({ to: ["alice"], payload: null, ...nothing });
+    expect(sent.status, sent.text).toBe(201);
+    const { createdAt, expiresAt } = sent.json();
+    expect(Date.parse(String(expiresAt)) - Date.parse(String(createdAt))).toBe(604_800_000);
+    const vapidPublicKey =
+      "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4";
+    const registered = await api.as("alice", "PUT", "/api/installations/browser-1", {
+      platform: "browser",
+      pushChannel: {
+        endpoint: "https://push.example.net/push/null",
+        p256dh: vapidPublicKey,
+        auth: "BTBZMqHH6r4Tts7J_aSIgg",
+      },
+      vapidPublicKey: null,
+    });
+    expect(registered.status, registered.text).toBe(201);
+  });
+
+  const refusals: readonly (readonly [string, object, string, string])[] = [
+    [
+      "a user id",
+      { to: "alice", payload: 1 },
+      "body_invalid",
+      "to: must be an array of 1 to 100 user ids, also for one user",
+    ],
+    [
+      "an unknown member",
+      { to: ["alice"], payload: 1, expiry: 1 },
+      "body_invalid",
+      "expiry: is not a known member",
+    ],
+    [
+      "too much",
+      { to: ["alice"], payload: "x".repeat(262_143) },
+      "payload_too_large",
+      "payload: must be at most 262144 bytes for one recipient",
+    ],
+    [
+      "too much for so many",
+      { to: Array.from({ length: 100 }, (_, i) => `u${i}`), payload: "x".repeat(100_000) },
+      "payload_too_large",
+      "payload: must be at most 83886 bytes for 100 recipients",
+    ],
+    [
+      "a body that is too long",
+      { to: ["alice"], payload: "x".repeat(400_000) },
+      "body_too_large",
+      "the body: must be at most 327680 bytes",
+    ],
+  ];
+  test.each(refusals)(
+    "R65, P8: %s is refused with the member, the rule and the limit",
+    async (_what, body, reason, detail) => {
+      expect((await api.send(body)).json()).toMatchObject({ reason, detail });
+    },
+  );
+
+  test("R65, P8: parameters, headers and platforms are named too", async () => {
+    const details = [
+      (await api.as("alice", "GET", "/api/notifications?limit=0")).json()["detail"],
+      (await api.as("alice", "GET", "/api/notifications?userId=bob")).json()["detail"],
+      (await api.as("alice", "GET", "/api/notifications?cursor=x")).json()["detail"],
+      (await api.send({ to: ["alice"], payload: 1 }, { "idempotency-key": "a,b" })).json()["detail"],
+      (await api.as("alice", "PUT", "/api/installations/a%20b", {})).json()["detail"],
+      (await api.as("alice", "PUT", "/api/installations/a", { platform: "gcm" })).json()["detail"],
+      (
+        await api.as("alice", "PUT", "/api/installations/a", {
+          platform: "mpns",
+          pushChannel: "https://a.example/b",
+        })
+      ).json()["detail"],
+    ];
+    expect(details).toEqual([
+      "limit: must be a whole number from 1 to 100 in decimal digits",
+      "userId: is not a known parameter",
+      expect.stringMatching(/^cursor: must be /),
+      expect.stringMatching(/^Idempotency-Key: must be 1 to 255 /),
+      "installationId: must be 1 to 64 of A-Z a-z 0-9 . _ -",
+      "platform: must be one of apns, fcmv1, wns, adm, xiaomi, browser",
+      "platform: must be one of apns, fcmv1, wns, adm, xiaomi, browser",
+    ]);
   });
 
   test("health needs no credential and tells nothing but ok", async () => {
