@@ -104,8 +104,16 @@ describe("an answer that is not as the document says fails the test that got it"
       "cache-control is not no-store",
     ],
     ["no correlation id", { headers: { "x-correlation-id": undefined } }, "X-Correlation-Id is missing"],
-    ["a reason that the route does not list", { ...problem("unhealthy") }, "the document has no reason unhealthy here"],
-    ["a reason of another status", { ...problem("store_unavailable"), status: 500 }, "the problem has another status"],
+    [
+      "a reason that the route does not list",
+      { ...problem("unhealthy") },
+      "the document has no reason unhealthy here",
+    ],
+    [
+      "a reason of another status",
+      { ...problem("store_unavailable"), status: 500 },
+      "the problem has another status",
+    ],
     ["a problem that tells more", problem("too_slow", { stack: "x" }), "additional properties"],
     [
       "a 503 without Retry-After",

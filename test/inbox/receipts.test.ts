@@ -70,7 +70,7 @@ describe.each(WAYS)("%s", (way) => {
     ["a number for an id", { id: 1, to: ["ann"] }],
     ["nobody", { id: "x", to: [] }],
     ["a hundred and one", { id: "x", to: Array.from({ length: 101 }, (_, i) => `u${i}`) }],
-    ["an unknown member", { id: "x", to: "ann", all: true }],
+    ["an unknown member", { id: "x", to: ["ann"], all: true }],
   ])("P8: %s is a 400", async (_what, body) => {
     const answer = await api.post("/api/receipts", body);
     expect([answer.status, answer.json()["reason"]]).toEqual([400, "body_invalid"]);
