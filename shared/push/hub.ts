@@ -13,7 +13,6 @@ import {
   type Notification,
 } from "@azure/notification-hubs/models";
 import {
-  createClientContext,
   createOrUpdateInstallation,
   deleteInstallation,
   type NotificationHubsClientContext,
@@ -23,9 +22,9 @@ import type { Clock } from "../base/clock.ts";
 import type { AlertText, AlertString } from "../config/config.ts";
 import type { RecipientKey } from "../crypto/keyring.ts";
 import { createDeadline } from "../base/deadline.ts";
-import { isLoopback, isSecure } from "../base/url.ts";
 import type { Platform, PushChannel } from "../domain/installation.ts";
 import type { Secret } from "../base/secret.ts";
+import { connectToHub } from "./hubContext.ts";
 import {
   CUT_OFF,
   type DirectoryEntry,
@@ -61,7 +60,7 @@ const MAX_TAGS = 20;
 /** @throws Error, without the text of the setting, when the connection string is not one or is not https. */
 export function createHubSender(options: HubOptions): Sender {
   const { clock } = options;
-  const hub: Hub = { ...options, context: connect(options) };
+  const hub: Hub = { ...options, context: connectToHub(options) };
   return {
     name: "hub",
     platforms: HUB_PLATFORMS,
@@ -152,42 +151,6 @@ function toDirectoryOutcome(outcome: PushOutcome): DirectoryOutcome {
       return outcome;
   }
 }
-
-function connect({ connectionString, hubName, allowLoopback }: HubOptions): NotificationHubsClientContext {
-  let context: NotificationHubsClientContext;
-  let url: URL;
-  try {
-    context = createClientContext(connectionString.reveal(), hubName, {
-      // One try: the callers repeat what failed, with the hub's own Retry-After in view.
-      retryOptions: { maxRetries: 0 },
-      redirectOptions: { maxRetries: 0 },
-      additionalPolicies: allowLoopback ? [{ policy: allowPlainHttpToLoopback, position: "perCall" }] : [],
-    });
-    url = context.requestUrl(); // an endpoint that is no URL throws here, with its text in the error
-  } catch {
-    throw new Error("NOTIFICATION_HUB_CONNECTION_STRING: is not a hub's connection string");
-  }
-  if (!isSecure(url, allowLoopback))
-    throw new Error("NOTIFICATION_HUB_CONNECTION_STRING: must hold an sb:// or https:// endpoint");
-  // The SDK accepts an endpoint alone and fails at the first call.
-  if (!/(?:^|;)\s*SharedAccessKey\s*=\s*[^;\s]/.test(connectionString.reveal()))
-    throw new Error("NOTIFICATION_HUB_CONNECTION_STRING: holds no SharedAccessKey");
-  return context;
-}
-
-type Policy = NonNullable<
-  NonNullable<Parameters<typeof createClientContext>[2]>["additionalPolicies"]
->[number]["policy"];
-
-/** The client option of that name has no effect in SDK 2.1.0; the request's does. */
-const allowPlainHttpToLoopback: Policy = {
-  name: "allowPlainHttpToLoopback",
-  sendRequest: (request, next) => {
-    const url = URL.parse(request.url);
-    if (url !== null && isLoopback(url)) request.allowInsecureConnection = true;
-    return next(request);
-  },
-};
 
 function parseHubPlatform(platform: Platform): HubPlatform {
   const known = HUB_PLATFORMS.find((served) => served === platform);
