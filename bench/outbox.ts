@@ -30,6 +30,7 @@ const TOUCHED = 300;
 const HUB_DELAY_MS = 100;
 const BATCH = 1_000;
 const never = new AbortController().signal;
+const silentLog = createLog(() => undefined);
 
 interface Measured {
   readonly awayCalls: number;
@@ -162,17 +163,17 @@ async function cost(world: World, work: () => Promise<unknown>): Promise<Cost> {
   return { ms, cpuMs: (user + system) / 1000, calls: world.counts.calls - before };
 }
 
+const createPrefix = () => `b${randomBytes(8).toString("hex")}`;
+
 async function measure(storageConnection: string, hub: string, size: number): Promise<Measured> {
-  const log = createLog(() => undefined);
-  const prefix = () => `b${randomBytes(8).toString("hex")}`;
-  const away = createWorld(storageConnection, prefix(), "http://127.0.0.1:9");
+  const away = createWorld(storageConnection, createPrefix(), "http://127.0.0.1:9");
   await seed(away, size, TOUCHED);
-  const pass = (world: World) => world.service.redeliver(log, never, never);
-  await away.service.redeliver(log, AbortSignal.abort(), never); // connections and keys
+  const pass = (world: World) => world.service.redeliver(silentLog, never, never);
+  await away.service.redeliver(silentLog, AbortSignal.abort(), never); // connections and keys
   const passed = await cost(away, () => pass(away));
   const erased = await measureErasure(away, () => pass(away));
 
-  const draining = createWorld(storageConnection, prefix(), hub);
+  const draining = createWorld(storageConnection, createPrefix(), hub);
   await seed(draining, DRAINED, DRAINED);
   const drained = await cost(draining, () => pass(draining));
   const { open } = await draining.store.countOutbox(never);
@@ -190,7 +191,7 @@ async function measure(storageConnection: string, hub: string, size: number): Pr
 /** A user with twenty notifications, erased beside the backlog; the time of the pass that does it. */
 async function measureErasure(world: World, pass: () => Promise<void>): Promise<Cost> {
   const user = UserId.parse("user");
-  const context = { log: createLog(() => undefined), signal: never };
+  const context = { log: silentLog, signal: never };
   for (let i = 0; i < 20; i++)
     await world.service.send(
       { request: { to: [user], payload: i, urgency: "normal" }, payload: new Secret(String(i)) },

@@ -26,7 +26,7 @@ export interface Draft {
 }
 
 /** What a caller wants a key to stand for; `draft` is used where the key is new. */
-export interface ClaimRequest {
+interface ClaimRequest {
   readonly key: ClaimKey;
   /** Keyed hash of the request. */
   readonly fingerprint: string;

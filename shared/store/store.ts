@@ -145,7 +145,7 @@ export interface ScheduleEntry {
 }
 
 /** Entries of one queue in one shard that are due until then, the earliest first, past `after`. */
-export interface DueRange {
+interface DueRange {
   readonly queue: QueueName;
   readonly shard: number;
   readonly until: Date;

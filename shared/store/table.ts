@@ -38,7 +38,7 @@ export interface RowKey {
 }
 
 /** Rows of one partition in the order of their row keys. */
-export interface RowRange {
+interface RowRange {
   readonly table: string;
   readonly partitionKey: string;
   /** Only rows after this key. */
@@ -50,7 +50,7 @@ export interface RowRange {
 }
 
 /** A part of a whole table; `next` continues it, and is an opaque text that can be stored. */
-export interface TablePage {
+interface TablePage {
   readonly rows: readonly StoredRow[];
   readonly next?: string;
 }

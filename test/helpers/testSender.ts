@@ -7,7 +7,7 @@ import type { PushMessage, PushOutcome, Sender } from "../../shared/push/sender.
 export const accepted: PushOutcome = { kind: "accepted" };
 
 /** What a push comes to: `address` is a push channel, or `group` for a group push. */
-export type Answer = (address: string, message: PushMessage) => PushOutcome | Promise<PushOutcome>;
+type Answer = (address: string, message: PushMessage) => PushOutcome | Promise<PushOutcome>;
 
 export interface TestSender {
   readonly sender: Sender;
