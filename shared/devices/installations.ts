@@ -29,7 +29,7 @@ export interface Installations {
     request: InstallationRequest,
     context: CallContext,
   ) => Promise<Result<Registered, Failure>>;
-  /** Removing what does not exist is no failure. A directory that cannot be reached is told by redelivery. */
+  /** Removing what does not exist is no failure. Redelivery informs a directory that cannot be reached now. */
   readonly remove: (userId: UserId, installationId: InstallationId, context: CallContext) => Promise<void>;
   /** Removes every installation of a recipient that its user last wrote before that. */
   readonly removeAll: (recipientKey: RecipientKey, before: Date, context: CallContext) => Promise<void>;

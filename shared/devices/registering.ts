@@ -1,5 +1,5 @@
 // Registering a device: its push channel serves one user and one installation, and the newest registration has it (P7). An
-// earlier registration is kept until the new one stands. I/O through store and senders.
+// earlier registration is kept until the new one is complete. I/O through store and senders.
 import { isDeepStrictEqual } from "node:util";
 import type { CallContext } from "../base/context.ts";
 import { both } from "../base/deadline.ts";

@@ -57,7 +57,7 @@ export async function sendKeyed(
   });
   if (claimed.ok && claimed.value.isNew)
     return finishKeyed(options, sending, { held, recipients, how: "new" }, context);
-  // The row was for a key that is new. Nobody was told its ID.
+  // The outbox row was written for a new key. Its ID was promised to nobody.
   await removeOutboxRow(options, sending, context);
   if (!claimed.ok) return claimed;
   return resume(options, { ...sending, draft: claimed.value.draft }, claimed.value, context);

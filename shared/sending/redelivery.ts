@@ -110,7 +110,7 @@ function createQueues(options: RedeliveryOptions, gates: Gates): readonly Queue[
   });
 }
 
-/** The gate that stands before a whole queue; a sender with many destinations has none. */
+/** The gate of a whole queue. A sender with many destinations has none. */
 function toQueueDestination(
   name: QueueName,
   sender: Sender | undefined,

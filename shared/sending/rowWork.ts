@@ -94,7 +94,7 @@ async function workOnTask(options: RowWorkOptions, held: HeldRow, context: CallC
   if (after === "done") return { change: { key, before }, outcomes };
   const isTooOld = clock.now().getTime() - row.createdAt.getTime() > limits.installationTtlDays * DAY_MS;
   if (isTooOld && after === "later") {
-    // By now the sender's directory has forgotten by itself what it was to be told.
+    // By now the sender's directory has dropped by itself what it was to remove.
     const { createdAt, attempts, work } = row;
     const letter = { reason: "abandoned", createdAt, attempts, work } as const;
     await store.putDeadLetter(key, letter, clock.now(), context.signal);

@@ -1,4 +1,4 @@
-// Rows of the day tables: sealed payloads with their marks, and what stands in their place once a payload is gone
+// Rows of the day tables: sealed payloads with their marks, and the tombstone that replaces a payload that is gone
 // (docs/storage.md).
 import type { RecipientKey } from "../crypto/keyring.ts";
 import { type Day, NotificationId, toDayName, toExpiryDay } from "../domain/id.ts";
@@ -29,7 +29,7 @@ export function toNotificationTable(day: Day): string {
 }
 
 export function createNotificationRows(tables: Tables): NotificationRows {
-  /** Puts a tombstone where a row stands, whatever that has become meanwhile. */
+  /** Replaces a row by a tombstone, whatever the row has become meanwhile. */
   async function bury(
     key: RowKey,
     toTombstone: (row: StoredRow) => Values | undefined,
@@ -113,7 +113,7 @@ export function createNotificationRows(tables: Tables): NotificationRows {
       const key = toNotificationKey(recipientKey, id);
       const tombstone = { gone: "rolledBack" };
       for (;;) {
-        // Where nothing stands, a tombstone keeps out a write that is still under way.
+        // Without a row, a tombstone refuses a write that is still on its way.
         const outcome = await bury(
           key,
           ({ values }) => (toGone(values) === undefined ? tombstone : undefined),

@@ -1,11 +1,11 @@
-// What the service needs of storage. No SDK here; table.ts and tableStore.ts stand behind it.
+// What the service needs of storage. Interfaces only; tableStore.ts implements them on Azure Table Storage.
 import type { ClaimKey, KeyRows, RecipientKey } from "../crypto/keyring.ts";
 import type { InstallationRows } from "../devices/rows.ts";
 import type { DeadLetter, OutboxKey, OutboxRow, QueueName } from "../outbox/work.ts";
 import type { Display, Urgency } from "../domain/notification.ts";
 import type { Day, NotificationId } from "../domain/id.ts";
 
-/** A payload row as it is written: sealed before it comes here. */
+/** A payload row. The payload is sealed before it gets here. */
 export interface NotificationRow {
   readonly recipientKey: RecipientKey;
   readonly id: NotificationId;
@@ -21,7 +21,7 @@ type PushMark = "failed" | "noDevices";
 
 /**
  * Why only a tombstone is left: the user deleted it (it keeps the marks); the recipient was erased (it keeps nothing);
- * or it was taken back, since its ID was promised to nobody (that one alone may be written again).
+ * or the send was rolled back, because its ID was promised to nobody (only that row may be written again).
  */
 export const GONE = ["deleted", "erased", "rolledBack"] as const;
 export type Gone = (typeof GONE)[number];
@@ -56,21 +56,21 @@ interface StoredDays {
   readonly keys: ReadonlySet<Day>;
 }
 
-/** `gone`: a tombstone was found to stand there meanwhile. A mark that stands already is not looked at again. */
+/** `gone`: the row has become a tombstone meanwhile. A mark that exists already is not checked again. */
 export type MarkOutcome = "marked" | "gone";
 
-/** Payload rows. An operation on a row that is not there changes nothing, but for the first. */
+/** Payload rows. Apart from the first, an operation on a missing row changes nothing. */
 export interface NotificationRows {
   /**
-   * One that stands already is left as it is, also a tombstone. Only a later try may write `again` what was taken back;
-   * a `new` one has lost its outbox row by then, and throws StoreUnavailableError.
+   * An existing row stays as it is, and so does a tombstone. Only a later try may write `again` what was rolled back; a
+   * `new` try has lost its outbox row by then, and throws StoreUnavailableError.
    */
   readonly insertNotification: (
     row: NotificationRow,
     how: "new" | "again",
     signal: AbortSignal,
   ) => Promise<void>;
-  /** Nothing where a tombstone stands. */
+  /** `undefined` for a tombstone too. */
   readonly readNotification: (
     recipientKey: RecipientKey,
     id: NotificationId,
@@ -120,7 +120,7 @@ export interface NotificationRows {
     id: NotificationId,
     signal: AbortSignal,
   ) => Promise<void>;
-  /** Takes back a row whose ID nobody was told, and keeps out one that may still be on its way. */
+  /** Rolls back a row whose ID was promised to nobody; a tombstone also refuses a write that is still on its way. */
   readonly rollBackNotification: (
     recipientKey: RecipientKey,
     id: NotificationId,
@@ -247,7 +247,7 @@ export interface Store
   extends KeyRows, NotificationRows, InstallationRows, OutboxRows, DeadLetterRows, PauseRows, ClaimRows {
   /** The days for which there is a table of notifications, or a data key. */
   readonly listDays: (signal: AbortSignal) => Promise<StoredDays>;
-  /** Makes the table of a day that is not over; one that stands already is no failure. */
+  /** Makes the table of a day that is not over; an existing one is no failure. */
   readonly prepareDay: (day: Day, signal: AbortSignal) => Promise<void>;
   /** Destroys a day's data key, and then its table with every row in it. What is gone already is no failure. */
   readonly dropDay: (day: Day, signal: AbortSignal) => Promise<void>;
