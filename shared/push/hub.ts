@@ -1,17 +1,6 @@
 // Azure Notification Hubs: native sends to tags that the service made itself, direct sends, installations. The SDK
 // reads the connection string and makes the SAS tokens (docs/notification-hubs-protocol.md §1, §2).
-import {
-  type AppleNotification,
-  type BrowserPushChannel,
-  createAdmNotification,
-  createAppleNotification,
-  createBrowserNotification,
-  createFcmV1Notification,
-  createWindowsRawNotification,
-  createXiaomiNotification,
-  type Installation,
-  type Notification,
-} from "@azure/notification-hubs/models";
+import type { BrowserPushChannel, Installation } from "@azure/notification-hubs/models";
 import {
   createOrUpdateInstallation,
   deleteInstallation,
@@ -19,11 +8,12 @@ import {
   sendNotification,
 } from "@azure/notification-hubs/api";
 import type { Clock } from "../base/clock.ts";
-import type { AlertText, AlertString } from "../config/config.ts";
+import type { AlertText } from "../config/config.ts";
 import type { RecipientKey } from "../crypto/keyring.ts";
 import { createDeadline } from "../base/deadline.ts";
 import type { Platform, PushChannel } from "../domain/installation.ts";
 import type { Secret } from "../base/secret.ts";
+import { HUB_PLATFORMS, type HubPlatform, toHubNotification } from "./hubMessages.ts";
 import { connectToHub } from "./hubContext.ts";
 import {
   CUT_OFF,
@@ -41,10 +31,6 @@ export interface HubOptions {
   readonly allowLoopback: boolean;
   readonly clock: Clock;
 }
-
-/** The hub also knows MPNS, but its SDK has no send for it. */
-const HUB_PLATFORMS = ["apns", "fcmv1", "wns", "adm", "xiaomi", "browser"] as const;
-type HubPlatform = (typeof HUB_PLATFORMS)[number];
 
 const DEFAULT_RETRY_AFTER_SECONDS = 10;
 /** One call (R115); a hub that hangs is one that is away. */
@@ -180,86 +166,6 @@ function toDeviceHandle(channel: PushChannel): string | BrowserPushChannel {
 function toHubChannel(channel: PushChannel): string | BrowserPushChannel {
   if (typeof channel === "string") return channel;
   return { endpoint: channel.endpoint, p256dh: channel.p256dh, auth: channel.authSecret };
-}
-
-/** The body and headers of each platform (design: "What goes over the push networks"). */
-function toHubNotification(
-  platform: HubPlatform,
-  message: PushMessage,
-  alertText: AlertText,
-  now: Date,
-): Notification {
-  const secureId = message.notificationId;
-  const ttlSeconds = Math.max(1, Math.floor((message.expiresAt.getTime() - now.getTime()) / 1000));
-  const isUrgent = message.urgency === "high";
-  switch (platform) {
-    case "apns":
-      return toAppleNotification(message, alertText);
-    case "fcmv1":
-      return createFcmV1Notification({
-        // The SDK's type for this body lacks the wrapper that the service needs, and does not add it either.
-        body: JSON.stringify({
-          message: {
-            data: { secureId },
-            android: {
-              priority: isUrgent ? "HIGH" : "NORMAL",
-              ttl: `${ttlSeconds}s`,
-              ...(message.wireTopic === undefined ? {} : { collapse_key: message.wireTopic }),
-            },
-          },
-        }),
-      });
-    case "wns":
-      return createWindowsRawNotification({
-        body: secureId,
-        headers: {
-          "X-WNS-Type": "wns/raw",
-          "X-WNS-TTL": String(ttlSeconds),
-          "X-WNS-Cache-Policy": "cache", // kept for a device that is offline
-        },
-      });
-    case "adm":
-      return createAdmNotification({
-        body: {
-          data: { secureId },
-          expiresAfter: ttlSeconds,
-          priority: isUrgent ? "high" : "normal",
-          ...(message.wireTopic === undefined ? {} : { consolidationKey: message.wireTopic }),
-        },
-      });
-    case "xiaomi":
-      return createXiaomiNotification({ body: { data: { secureId } } });
-    case "browser":
-      return createBrowserNotification({ body: { secureId } });
-  }
-}
-
-function toAppleNotification(message: PushMessage, alertText: AlertText): AppleNotification {
-  const secureId = message.notificationId;
-  const isSilent = message.display === "silent";
-  const aps = isSilent
-    ? { "content-available": 1 }
-    : { alert: toAppleAlert(alertText), "mutable-content": 1 };
-  // A background push must have priority 5 (Apple: "Sending notification requests to APNs").
-  const isImmediate = !isSilent && (message.urgency === "normal" || message.urgency === "high");
-  return createAppleNotification({
-    body: { aps, secureId },
-    headers: {
-      "apns-push-type": isSilent ? "background" : "alert",
-      "apns-priority": isImmediate ? "10" : "5",
-      "apns-expiration": String(Math.floor(message.expiresAt.getTime() / 1000)),
-      // Without a topic the ID, so that a push that was repeated replaces itself.
-      "apns-collapse-id": message.wireTopic ?? secureId,
-    },
-  });
-}
-
-function toAppleAlert({ title, body }: AlertText): Readonly<Record<string, string>> {
-  return { ...toAlertMember("title", "title-loc-key", title), ...toAlertMember("body", "loc-key", body) };
-}
-
-function toAlertMember(name: string, locName: string, text: AlertString): Readonly<Record<string, string>> {
-  return "text" in text ? { [name]: text.text } : { [locName]: text.locKey };
 }
 
 /** Runs one call of the hub; whatever it comes to is an outcome, but for an abort, which throws. */

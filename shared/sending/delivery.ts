@@ -222,7 +222,12 @@ export async function conclude(
   if (newlyFailed.length > 0)
     context.log.error("push_given_up", { reason: "refused", attempts, recipients: newlyFailed.length });
   const work: SendWork = { ...row.work, isWritten: true, pending, failed };
-  const change = await toChange(options, held, { ...row, attempts, work }, context.signal);
+  const change = await toChange(
+    options,
+    held,
+    { next: { ...row, attempts, work }, reason: "refused" },
+    context.signal,
+  );
   const earlier: readonly PushStatus[] = row.work.failed.length > 0 ? ["failed"] : [];
   const status = toPushStatus([...tried.map(toRecipientStatus), ...earlier]);
   if (status === "pending") {
@@ -247,7 +252,7 @@ export async function giveUp(
     log.warn("push_not_marked", { cause: toCause(error) });
   });
   const work: SendWork = { ...held.row.work, pending: [], failed: [...failed, ...toFailed(ended)] };
-  const change = await toChange(options, held, { ...held.row, work }, signal, reason);
+  const change = await toChange(options, held, { next: { ...held.row, work }, reason }, signal);
   log.error("push_given_up", { reason, attempts: held.row.attempts, recipients: ended.length });
   return { status: "failed", change };
 }
@@ -269,9 +274,8 @@ async function mark(
 async function toChange(
   { store, clock }: DeliveryOptions,
   { id, etag, row }: HeldSend,
-  next: OutboxRow<SendWork>,
+  { next, reason }: { readonly next: OutboxRow<SendWork>; readonly reason: DeadLetterReason },
   signal: AbortSignal,
-  reason: DeadLetterReason = "refused",
 ): Promise<OutboxChange> {
   const before = { etag, value: row };
   const { work } = next;

@@ -1,6 +1,7 @@
 // Reading rows that can be damaged, and older or newer than this code. I/O through the tables that are handed in.
 import * as z from "zod";
-import { ROW_VERSION, type RowKey, type StoredRow, type Tables, type Values } from "./table.ts";
+import type { RowKey, StoredRow, Tables, Values } from "./table.ts";
+import { ROW_VERSION } from "./tableEntity.ts";
 
 const MAX_MARK_TRIES = 5;
 

@@ -14,6 +14,9 @@ export interface StoredRow {
   readonly values: Readonly<Record<string, unknown>>;
 }
 
+/** The shape of every row of this version. */
+export const ROW_VERSION = 1;
+
 const TYPE = "@odata.type";
 
 /** The JSON text of a row. */
