@@ -166,7 +166,7 @@ describe("a hub that fails once, and nobody tries again: redelivery", () => {
     await register(former, "phone", former + a1);
     api.advance(121);
     api.hub.fail({ on: "any", times: 2, answer: "reset" });
-    const sent = await api.send({ to: former, payload: 1 });
+    const sent = await api.send({ to: [former], payload: 1 });
     expect(sent.status).toBe(202);
     expect((await register(newer, "phone", former + a1)).status).toBe(202);
     await redeliver();
@@ -225,7 +225,7 @@ test("a removal that failed half way, and a newer owner: no row is left that say
   api.hub.fail({ on: "installation", answer: { status: 500 } });
   expect((await remove(former, "phone")).status).toBe(204);
   expect((await register(newer, "phone", former + a1)).status).toBe(201);
-  const sent = await api.send({ to: former, payload: 1 });
+  const sent = await api.send({ to: [former], payload: 1 });
   expect(sent.json()["push"]).toBe("noDevices");
   expect(await reached(newer, "later")).toEqual([former + a1]);
 });

@@ -26,7 +26,7 @@ test("the table calls in docs/deployment.md are those of the running product", a
     api.as(user, "PUT", "/api/installations/phone", { platform: "fcmv1", pushChannel: user });
   const send = (...to: readonly string[]) => api.send({ to, payload: 1 });
   const sendKeyed = (to: string) =>
-    api.send({ to, payload: 1 }, { "idempotency-key": randomBytes(8).toString("hex") });
+    api.send({ to: [to], payload: 1 }, { "idempotency-key": randomBytes(8).toString("hex") });
   const dropExpired = () => api.runTimer("dropExpired");
   const redeliver = () => api.runTimer("redeliverPushes");
   const ofSend = documented.get("a send to one recipient, who has a device") ?? 0;

@@ -26,7 +26,7 @@ async function erase(to: unknown): Promise<void> {
   expect([answer.status, answer.text]).toEqual([202, ""]);
 }
 async function receiptOf(sent: Answered, to: string): Promise<unknown> {
-  const answer = await api.post("/api/receipts", { id: idOf(sent), to });
+  const answer = await api.post("/api/receipts", { id: idOf(sent), to: [to] });
   return (answer.json()["receipts"] as readonly unknown[])[0];
 }
 
@@ -54,7 +54,7 @@ test("leaves bare tombstones, no device anywhere, and others alone", async () =>
   await get("ann", fetched);
   expect((await listRows()).filter(isDevice)).toHaveLength(2);
 
-  await erase("ann");
+  await erase(["ann"]);
   await redeliver();
 
   expect([(await get("ann", both)).status, (await get("ann", fetched)).status]).toEqual([404, 404]);
@@ -83,7 +83,7 @@ test("does not touch what is made after it was asked, and may be asked again", a
   await register("ann");
   const early = await api.send({ to: ["ann"], payload: "early" });
   api.advance(1);
-  await erase("ann");
+  await erase(["ann"]);
   api.advance(1);
   await register("ann"); // unchanged, but written after the erasure was asked for
   const late = await api.send({ to: ["ann"], payload: "late" });
@@ -107,7 +107,7 @@ test("takes the user out of what the outbox still holds: no push, no name, and t
   api.hub.fail({ on: "send", answer: { status: 400 } });
   const dead = await api.send({ to: ["ann", "bob"], payload: 2 });
   expect([pending.status, dead.status]).toEqual([202, 201]);
-  await erase("ann");
+  await erase(["ann"]);
   await redeliver();
   api.advance(60);
   await redeliver();
@@ -131,7 +131,7 @@ test("a retry with the key of an earlier send does not bring the user's part bac
   expect((await api.send(body, headers)).status).toBe(503);
   proxy.decide = () => undefined;
   api.advance(1);
-  await erase("ann");
+  await erase(["ann"]);
   await redeliver();
   const sent = await api.send(body, headers);
   expect(sent.status, sent.text).toBe(201);
@@ -147,7 +147,7 @@ test("P3: leaves others what they were promised, also where no push was tried ye
   expect(sent.status, sent.text).toBe(202);
   proxy.decide = () => undefined;
   api.advance(16);
-  await erase("ann");
+  await erase(["ann"]);
   for (let pass = 0; pass < 2; pass++) {
     await redeliver();
     api.advance(60);
@@ -159,7 +159,7 @@ test("P3: leaves others what they were promised, also where no push was tried ye
 test("comes to its end once the hub and the store are back", async () => {
   await register("ann");
   const sent = await api.send({ to: ["ann"], payload: 1 });
-  await erase("ann");
+  await erase(["ann"]);
   api.hub.fail({ on: "installation", times: 3, answer: { status: 500 } });
   let refused = 0;
   proxy.decide = ({ method, path }) =>
