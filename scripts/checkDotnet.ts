@@ -1,17 +1,15 @@
 // Builds the .NET clients, and runs the one for every system as a device against the local stack, trimmed as an app would
 // be. Where there is no .NET SDK, it says so and succeeds.
-import { spawn, spawnSync } from "node:child_process";
-import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createSender } from "../clients/sender/sender.ts";
 import { createStack } from "../local/stack.ts";
 import { bundle } from "./bundle.ts";
+import { hasDotnet, run } from "./dotnet.ts";
 import { root } from "./root.ts";
 
 const PAYLOAD_TEXT = "Your test result is negative. ✓";
-const ENVIRONMENT = { ...process.env, DOTNET_CLI_TELEMETRY_OPTOUT: "1", DOTNET_NOLOGO: "1" };
 const PUBLISH = [
   "--use-current-runtime",
   "--self-contained",
@@ -19,7 +17,7 @@ const PUBLISH = [
   "-p:TrimmerSingleWarn=false",
 ];
 
-if (spawnSync("dotnet", ["--version"], { env: ENVIRONMENT }).status === 0) process.exitCode = await check();
+if (hasDotnet()) process.exitCode = await check();
 else console.log("dotnet is not installed: clients/dotnet was not built");
 
 async function check(): Promise<number> {
@@ -53,25 +51,15 @@ async function runDevice(device: string): Promise<number> {
     const { issuer, host, functionKey } = stack;
     const sender = createSender({ url: host.url, credential: { functionKey } });
     const { id } = await sender.sendSecure({ to: ["ada"], payload: { text: PAYLOAD_TEXT } });
-    return await run(device, [], {
+    const environment = {
       API: `${host.url}/api/`,
       TOKEN: await issuer.buildUserToken("ada"),
       STRANGER_TOKEN: await issuer.buildUserToken("mallory"),
       ID: id,
       PAYLOAD_TEXT,
-    });
+    };
+    return await run(device, [], { environment });
   } finally {
     await stack.close();
   }
-}
-
-/** Answers the exit code. It does not block: the issuer and the hub are in this process. */
-async function run(
-  command: string,
-  args: readonly string[],
-  environment: Readonly<Record<string, string>> = {},
-): Promise<number> {
-  const child = spawn(command, args, { stdio: "inherit", env: { ...ENVIRONMENT, ...environment } });
-  await once(child, "exit");
-  return child.exitCode ?? 1;
 }

@@ -75,7 +75,11 @@ function createNotificationAnswers() {
 }
 
 function createServiceAnswers() {
+  const Reason = z
+    .enum(REASONS as [Reason, ...Reason[]])
+    .describe("Why a call was refused, for programs: stable. Each operation lists its own reasons.");
   return {
+    Reason,
     PushConfig: z.object({
       vapidPublicKey: z
         .string()
@@ -95,9 +99,7 @@ function createServiceAnswers() {
         type: z.literal("about:blank"),
         title: z.string().describe("For people: what `reason` means."),
         status: z.int().min(400).max(599).describe("The status of the answer."),
-        reason: z
-          .enum(REASONS as [Reason, ...Reason[]])
-          .describe("For programs: stable. Each operation lists its own."),
+        reason: Reason,
         detail: z
           .string()
           .optional()

@@ -24,16 +24,17 @@ const Recipients = z
       "case; any other user id is compared exactly.",
   );
 
-export const Urgency = z
-  .enum(["very-low", "low", "normal", "high"])
-  .describe("How much of a device's battery the push may cost (RFC 8030 §5.3). Default: `normal`.");
+export const Urgency = z.enum(["very-low", "low", "normal", "high"]).meta({
+  id: "Urgency",
+  description: "How much of a device's battery the push may cost (RFC 8030 §5.3). Default: `normal`.",
+});
 export type Urgency = z.infer<typeof Urgency>;
 
-export const Display = z
-  .enum(["alert", "silent"])
-  .describe(
+export const Display = z.enum(["alert", "silent"]).meta({
+  id: "Display",
+  description:
     "`alert`: a generic text that the app may replace. `silent`: the app is woken in the background.",
-  );
+});
 export type Display = z.infer<typeof Display>;
 
 /** Leaves the service only as a keyed hash. */
