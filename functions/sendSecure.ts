@@ -21,7 +21,7 @@ const ENVELOPE_BYTES = 64 * 1024;
  * With or without the quotes of a structured field (draft-ietf-httpapi-idempotency-key-header §2.1, R77). No comma: two
  * header lines arrive joined by one. No quote inside: it would give one key two spellings.
  */
-const IdempotencyKey = z
+export const IdempotencyKey = z
   .string()
   .regex(/^(?:[!#-+\--~]{1,255}|"[!#-+\--~]{1,255}")$/)
   .transform((text) => text.replaceAll('"', ""));

@@ -11,18 +11,16 @@ import { root } from "./root.ts";
 
 const generators = join(root, "test/generators");
 
-/** The arguments of each generator, for the document at `input` and the folder `output`. */
+/** The command line of each generator, for the document at `input` and the folder `output`. No value has a space. */
 const GENERATORS = {
-  kiota: (input: string, output: string) => [
-    ...["kiota", "generate", "--language", "CSharp", "--openapi", input],
-    ...["--class-name", "SecurePushClient", "--namespace-name", "SecurePush.Generated", "--output", output],
-  ],
+  kiota: (input: string, output: string) =>
+    `kiota generate --language CSharp --class-name SecurePushClient --namespace-name SecurePush.Generated ` +
+    `--openapi ${input} --output ${output}`,
   // Optional members as nullable types: NSwag would write 0 for a number that was not set.
-  nswag: (input: string, output: string) => [
-    ...["nswag", "openapi2csclient", `/input:${input}`, `/output:${join(output, "Client.cs")}`],
-    ...["/classname:SecurePushClient", "/namespace:SecurePush.Generated", "/jsonLibrary:SystemTextJson"],
-    ...["/generateOptionalParameters:true", "/generateOptionalPropertiesAsNullable:true"],
-  ],
+  nswag: (input: string, output: string) =>
+    `nswag openapi2csclient /classname:SecurePushClient /namespace:SecurePush.Generated /jsonLibrary:SystemTextJson ` +
+    `/generateOptionalParameters:true /generateOptionalPropertiesAsNullable:true ` +
+    `/input:${input} /output:${join(output, "Client.cs")}`,
 } as const;
 
 if (hasDotnet()) process.exitCode = await check();
@@ -57,12 +55,10 @@ async function play(
   { directory, environment }: { readonly directory: string; readonly environment: Record<string, string> },
 ): Promise<number> {
   const client = join(directory, "client");
-  const generate = GENERATORS[name](document, client);
+  const generate = GENERATORS[name](document, client).split(" ");
   const generated = await run("dotnet", ["tool", "run", ...generate], { directory: generators });
   if (generated !== 0) return generated;
-  const project = [
-    ...["--project", join(generators, name), "--artifacts-path", join(directory, "artifacts")],
-    `-p:GeneratedClient=${client}`,
-  ];
-  return run("dotnet", ["run", ...project], { environment });
+  const project = ["--project", join(generators, name)];
+  const output = ["--artifacts-path", join(directory, "artifacts"), `-p:GeneratedClient=${client}`];
+  return run("dotnet", ["run", ...project, ...output], { environment });
 }
