@@ -33,7 +33,7 @@ export async function readJson(
 const PARAMETERS: ReadonlySet<string> = new Set(["", "charset=utf-8", 'charset="utf-8"']);
 
 /** `application/json`, without parameters or with `charset=utf-8`, in any letter case (RFC 9110 §8.3). */
-function isJson(contentType: string | null): boolean {
+export function isJson(contentType: string | null): boolean {
   const [type, ...parameters] = (contentType ?? "")
     .toLowerCase()
     .split(";")
