@@ -35,6 +35,28 @@ export function registerInstallation(
   };
 }
 
+/** A body for each kind of device. */
+const EXAMPLES = {
+  apple: {
+    platform: "apns",
+    pushChannel: "00fcc13cb686823faa5f0ad8c4d1bd3a4be8fb0e8d9d1d3d3bd1a37bfe5d3dcf",
+  },
+  android: { platform: "fcmv1", pushChannel: "bk3RNwTe3H0:CI2k_HHwgIpoDKCIZvvDMExUdFQ3P1" },
+  windows: {
+    platform: "wns",
+    pushChannel: "https://db5p.notify.windows.com/?token=AwYAAAD8sfbDrL9h7mN",
+  },
+  browser: {
+    platform: "browser",
+    pushChannel: {
+      endpoint: "https://push.example.net/push/JzLQ3raZJfFBR0aqvOMsLrt54w4rJUsV",
+      p256dh: "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4",
+      auth: "BTBZMqHH6r4Tts7J_aSIgg",
+    },
+    vapidPublicKey: "BA1Hxzyi1RUM1b5wjxsn7nGxAszw2u61m164i3MrAIxHF6YK5h4SDYic-dRuU_RCPCfA5aq9ojSwk5Y2EmClBPs",
+  },
+};
+
 export function describeRegisterInstallation(
   { maxInstallations, installationTtlDays }: Limits,
   platforms: readonly Platform[],
@@ -57,27 +79,7 @@ export function describeRegisterInstallation(
     },
     body: {
       schema: InstallationRequest,
-      examples: {
-        apple: {
-          platform: "apns",
-          pushChannel: "00fcc13cb686823faa5f0ad8c4d1bd3a4be8fb0e8d9d1d3d3bd1a37bfe5d3dcf",
-        },
-        android: { platform: "fcmv1", pushChannel: "bk3RNwTe3H0:CI2k_HHwgIpoDKCIZvvDMExUdFQ3P1" },
-        windows: {
-          platform: "wns",
-          pushChannel: "https://db5p.notify.windows.com/?token=AwYAAAD8sfbDrL9h7mN",
-        },
-        browser: {
-          platform: "browser",
-          pushChannel: {
-            endpoint: "https://push.example.net/push/JzLQ3raZJfFBR0aqvOMsLrt54w4rJUsV",
-            p256dh: "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4",
-            auth: "BTBZMqHH6r4Tts7J_aSIgg",
-          },
-          vapidPublicKey:
-            "BA1Hxzyi1RUM1b5wjxsn7nGxAszw2u61m164i3MrAIxHF6YK5h4SDYic-dRuU_RCPCfA5aq9ojSwk5Y2EmClBPs",
-        },
-      },
+      examples: EXAMPLES,
     },
     answers: {
       200: { description: "Renewed.", schema: answers().Installation, example },

@@ -17,15 +17,35 @@ import { describeRegisterInstallation, registerInstallation } from "./registerIn
 import { describeRemoveInstallation, removeInstallation } from "./removeInstallation.ts";
 import { describeSendSecure, sendSecure } from "./sendSecure.ts";
 
+type RouteConfig = Pick<Config, "limits" | "alertText" | "senders" | "tokens">;
+
 /** @param platforms The platforms that a device can be registered for now. */
 export function createRoutes(
   service: Service,
-  config: Pick<Config, "limits" | "alertText" | "senders" | "tokens">,
+  config: RouteConfig,
   pushConfig: PushConfig,
   platforms: () => readonly Platform[],
 ): readonly Route[] {
-  const { limits, alertText } = config;
   const routes: readonly Route[] = [
+    ...createSenderRoutes(service, config),
+    ...createNotificationRoutes(service),
+    ...createInstallationRoutes(service, config, platforms),
+    ...createServiceRoutes(service, pushConfig),
+    {
+      name: "getOpenApi",
+      methods: ["GET", "HEAD"],
+      path: "openapi.json",
+      timeoutMs: 5_000,
+      caller: "anyone",
+      handle: getOpenApi(() => toOpenApi(routes, config)),
+      describe: describeGetOpenApi,
+    },
+  ];
+  return routes;
+}
+
+function createSenderRoutes(service: Service, { limits, alertText }: RouteConfig): readonly Route[] {
+  return [
     {
       name: "sendSecure",
       methods: ["POST"],
@@ -35,6 +55,29 @@ export function createRoutes(
       handle: sendSecure(service, limits.maxPayloadBytes),
       describe: () => describeSendSecure(limits, alertText),
     },
+    {
+      name: "getReceipts",
+      methods: ["POST"],
+      path: "receipts",
+      timeoutMs: 10_000,
+      caller: "sender",
+      handle: getReceipts(service),
+      describe: describeGetReceipts,
+    },
+    {
+      name: "eraseRecipient",
+      methods: ["POST"],
+      path: "recipients/erase",
+      timeoutMs: 10_000,
+      caller: "sender",
+      handle: eraseRecipient(service),
+      describe: describeEraseRecipient,
+    },
+  ];
+}
+
+function createNotificationRoutes(service: Service): readonly Route[] {
+  return [
     {
       name: "getNotification",
       methods: ["GET"],
@@ -72,6 +115,15 @@ export function createRoutes(
       handle: deleteNotification(service),
       describe: describeDeleteNotification,
     },
+  ];
+}
+
+function createInstallationRoutes(
+  service: Service,
+  { limits }: RouteConfig,
+  platforms: () => readonly Platform[],
+): readonly Route[] {
+  return [
     {
       name: "registerInstallation",
       methods: ["PUT"],
@@ -90,24 +142,11 @@ export function createRoutes(
       handle: removeInstallation(service),
       describe: describeRemoveInstallation,
     },
-    {
-      name: "getReceipts",
-      methods: ["POST"],
-      path: "receipts",
-      timeoutMs: 10_000,
-      caller: "sender",
-      handle: getReceipts(service),
-      describe: describeGetReceipts,
-    },
-    {
-      name: "eraseRecipient",
-      methods: ["POST"],
-      path: "recipients/erase",
-      timeoutMs: 10_000,
-      caller: "sender",
-      handle: eraseRecipient(service),
-      describe: describeEraseRecipient,
-    },
+  ];
+}
+
+function createServiceRoutes(service: Service, pushConfig: PushConfig): readonly Route[] {
+  return [
     {
       name: "getPushConfig",
       methods: ["GET", "HEAD"],
@@ -126,15 +165,5 @@ export function createRoutes(
       handle: health(service),
       describe: describeHealth,
     },
-    {
-      name: "getOpenApi",
-      methods: ["GET", "HEAD"],
-      path: "openapi.json",
-      timeoutMs: 5_000,
-      caller: "anyone",
-      handle: getOpenApi(() => toOpenApi(routes, config)),
-      describe: describeGetOpenApi,
-    },
   ];
-  return routes;
 }

@@ -69,21 +69,34 @@ function parseIdempotencyKey({ headers }: HttpRequest): Result<string | undefine
   return key.success ? ok(key.data) : err({ reason: "idempotency_key_invalid" });
 }
 
+/** Bodies, by name. */
+const EXAMPLES = {
+  oneUser: { to: ["alice"], payload: { balance: 12.5 } },
+  allMembers: {
+    to: ["alice", "bob"],
+    payload: "Your code is 123 456.",
+    ttl: 300,
+    urgency: "high",
+    topic: "code",
+    display: "alert",
+  },
+};
+
+const EXAMPLE_ANSWER = {
+  id: "0N9DZXE61WXQHCZ2TVW7RBD5NK1FH8A4",
+  createdAt: "2026-11-25T08:30:00.000Z",
+  expiresAt: "2026-12-02T08:30:00.000Z",
+};
+
+const LOCATION = {
+  description: "Where a recipient's device fetches the payload.",
+  schema: z.string().regex(/^\/api\/notifications\/[0-9A-Z]{32}$/),
+};
+
 export function describeSendSecure(
   { maxPayloadBytes, defaultTtlSeconds, requireIdempotencyKey }: Limits,
   { defaultDisplay }: AlertText,
 ): Description {
-  const sent = {
-    id: "0N9DZXE61WXQHCZ2TVW7RBD5NK1FH8A4",
-    createdAt: "2026-11-25T08:30:00.000Z",
-    expiresAt: "2026-12-02T08:30:00.000Z",
-  };
-  const headers = {
-    Location: {
-      description: "Where a recipient's device fetches the payload.",
-      schema: z.string().regex(/^\/api\/notifications\/[0-9A-Z]{32}$/),
-    },
-  };
   return {
     summary: "Send a notification",
     description:
@@ -107,32 +120,22 @@ export function describeSendSecure(
     },
     body: {
       schema: SendRequest,
-      examples: {
-        oneUser: { to: ["alice"], payload: { balance: 12.5 } },
-        allMembers: {
-          to: ["alice", "bob"],
-          payload: "Your code is 123 456.",
-          ttl: 300,
-          urgency: "high",
-          topic: "code",
-          display: "alert",
-        },
-      },
+      examples: EXAMPLES,
     },
     answers: {
       201: {
         description:
           "Stored for every recipient. `push` says what became of the push; it is never `pending`.",
         schema: answers().Sent,
-        example: { ...sent, push: "accepted" },
-        headers,
+        example: { ...EXAMPLE_ANSWER, push: "accepted" },
+        headers: { Location: LOCATION },
       },
       202: {
         description:
           "Stored for every recipient. `push` is `pending`: some push could not be made yet, and will be.",
         schema: answers().Sent,
-        example: { ...sent, push: "pending" },
-        headers,
+        example: { ...EXAMPLE_ANSWER, push: "pending" },
+        headers: { Location: LOCATION },
       },
     },
     problems: [

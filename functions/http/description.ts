@@ -4,7 +4,7 @@ import type { Reason } from "../../shared/problem.ts";
 
 /**
  * The description of one route, in the file of its handler. openApi.ts adds what all routes of a kind have in common:
- * credentials, the correlation id, and the problems of tokens, queries, bodies and deadlines (`toReasons`).
+ * credentials, the correlation id, and the problems of tokens, queries, bodies and deadlines (`toReasons` in openApiProblems.ts).
  */
 export interface Description {
   /** A few words without a full stop. */

@@ -1,22 +1,20 @@
 // The API's document: OpenAPI 3.1, made from the route table, the routes' descriptions, the schemas that parse requests and
 // the table of problems, so that it cannot differ from the code. Its form suits generators of clients: named schemas, one
 // schema for all problems, no `default` (a generator takes such a member for one that is always there). No I/O.
-import * as z from "zod";
 import type { Config } from "../../shared/config/config.ts";
-import { type Reason, toProblemExample } from "../../shared/problem.ts";
-import { answers } from "../http/answers.ts";
-import type { Body, Description, Header, Parameter, Success } from "../http/description.ts";
+import type { Body, Header, Parameter, Success } from "../http/description.ts";
 import type { Route } from "../http/handler.ts";
 import type {
   HeaderObject,
   OpenApi,
   Operation,
   ParameterObject,
-  Reference,
   RequestBody,
   ResponseObject,
-  Schema,
 } from "./openApiDocument.ts";
+import { CORRELATION_ID, EVERY_HEADER, RETRY_AFTER } from "./openApiHeaders.ts";
+import { toExample, toProblemResponses, toReasons } from "./openApiProblems.ts";
+import { toNamedSchemas, toSchema } from "./openApiSchemas.ts";
 
 type Access = Pick<Config, "senders" | "tokens">;
 
@@ -51,7 +49,7 @@ export function toOpenApi(routes: readonly Route[], access: Access): OpenApi {
   for (const route of routes)
     for (const method of route.methods.filter((one) => one !== "HEAD"))
       (paths[`/${route.path}`] ??= {})[method.toLowerCase()] = toOperation(route, access);
-  const reasons = new Set(routes.flatMap((route) => toReasons(route, route.describe(), access)));
+  const reasons = new Set(routes.flatMap((route) => toReasons(route.describe(), hasToken(route, access))));
   return {
     openapi: "3.1.1",
     info: {
@@ -77,7 +75,7 @@ function toOperation(route: Route, access: Access): Operation {
   const { summary, parameters, body } = description;
   const responses = [
     ...Object.entries(description.answers).map(([status, success]) => [status, toSuccess(success)] as const),
-    ...toProblemResponses(toReasons(route, description, access)),
+    ...toProblemResponses(toReasons(description, hasToken(route, access))),
     ...(isKeyed(route, access) ? [["401", WRONG_KEY] as const] : []),
   ];
   return {
@@ -97,6 +95,11 @@ function toOperation(route: Route, access: Access): Operation {
 /** Whether the Functions host checks the caller, by function key. */
 function isKeyed({ caller }: Route, { senders }: Access): boolean {
   return caller === "sender" && senders.auth === "functionKey";
+}
+
+/** Whether callers present a bearer token. */
+function hasToken(route: Route, access: Access): boolean {
+  return route.caller !== "anyone" && !isKeyed(route, access);
 }
 
 const WRONG_KEY: ResponseObject = {
@@ -131,113 +134,7 @@ function toSecuritySchemes({ senders, tokens }: Access): OpenApi["components"]["
   };
 }
 
-// Refusals
-
-const OF_TOKENS = [
-  "token_missing",
-  "token_rejected",
-  "credentials_ambiguous",
-  "scope_missing",
-  "issuer_unavailable",
-] as const satisfies readonly Reason[];
-
-const OF_BODIES = [
-  "body_invalid",
-  "media_type_unsupported",
-  "content_encoding_unsupported",
-  "body_too_large",
-  "body_too_slow",
-] as const satisfies readonly Reason[];
-
-const OF_ALL = ["query_invalid", "too_slow", "internal"] as const satisfies readonly Reason[];
-
-/** Every reason for which a route may refuse a call: its own, and those of all routes of its kind. */
-function toReasons(route: Route, { body, problems }: Description, access: Access): readonly Reason[] {
-  return [
-    ...(route.caller === "anyone" || isKeyed(route, access) ? [] : OF_TOKENS),
-    ...(body === undefined ? [] : OF_BODIES),
-    ...problems,
-    ...OF_ALL,
-  ];
-}
-
-function toProblemResponses(reasons: readonly Reason[]): readonly (readonly [string, ResponseObject])[] {
-  const byStatus = Map.groupBy(reasons, (reason) => toProblemExample(reason).status);
-  return [...byStatus].map(([status, group]) => [String(status), toProblemResponse(group)] as const);
-}
-
-function toProblemResponse(reasons: readonly Reason[]): ResponseObject {
-  return {
-    description: reasons.map((reason) => `\`${reason}\`: ${toExample(reason).summary}.`).join(" "),
-    headers: { ...EVERY_HEADER, ...toProblemHeaders(reasons) },
-    content: {
-      "application/problem+json": {
-        schema: toSchema(answers().Problem),
-        examples: Object.fromEntries(
-          reasons.map((reason) => [reason, { $ref: `#/components/examples/${reason}` }]),
-        ),
-      },
-    },
-  };
-}
-
-/** The headers of the answers with these reasons. A header is required if all of them have it. */
-function toProblemHeaders(reasons: readonly Reason[]): Record<string, HeaderObject | Reference> {
-  const all = reasons.map((reason) => toProblemExample(reason).headers);
-  const names = new Set(all.flatMap(Object.keys));
-  names.delete("content-type");
-  return Object.fromEntries(
-    [...names].map((name) => {
-      const values = all.map((headers) => headers[name]).filter((value) => value !== undefined);
-      const required = values.length === all.length;
-      if (name === "retry-after")
-        return [
-          "Retry-After",
-          required ? { $ref: "#/components/headers/RetryAfter" } : { ...RETRY_AFTER, required },
-        ];
-      return [
-        toHeaderName(name),
-        {
-          description: HEADERS[name] ?? "",
-          required,
-          schema: { type: "string", enum: [...new Set(values)] },
-        },
-      ];
-    }),
-  );
-}
-
-/** The meaning of the headers of problems. */
-const HEADERS: Readonly<Record<string, string>> = {
-  "www-authenticate": "The challenge of RFC 6750 §3.",
-  accept: "The media type that is accepted (RFC 9110 §12.5.1).",
-  "accept-encoding": "The content coding that is accepted (RFC 9110 §12.5.3).",
-};
-
-function toHeaderName(name: string): string {
-  return name === "www-authenticate"
-    ? "WWW-Authenticate"
-    : name.replaceAll(/\b[a-z]/g, (letter) => letter.toUpperCase());
-}
-
-function toExample(reason: Reason): { readonly summary: string; readonly value: unknown } {
-  const value = JSON.parse(toProblemExample(reason).body ?? "") as { readonly title: string };
-  return { summary: value.title, value };
-}
-
 // Answers and requests
-
-const CORRELATION_ID: HeaderObject = {
-  description: "Also on every log line of the call. Quote it when you report a problem.",
-  required: true,
-  schema: { type: "string" },
-};
-const RETRY_AFTER: HeaderObject = {
-  description: "Seconds after which to try again.",
-  required: true,
-  schema: { type: "integer", minimum: 1 },
-};
-const EVERY_HEADER = { "X-Correlation-Id": { $ref: "#/components/headers/CorrelationId" } };
 
 function toSuccess({ description, schema, example, headers = {} }: Success): ResponseObject {
   const own = Object.entries(headers).map(([name, header]) => [name, toHeader(header)] as const);
@@ -279,33 +176,4 @@ function toRequestBody({ schema, examples }: Body): RequestBody {
     required: true,
     content: { "application/json": { schema: toSchema(schema), examples: Object.fromEntries(entries) } },
   };
-}
-
-// Schemas
-
-/** The input side of a schema, before it is transformed: that is what callers write. */
-const OPTIONS = { io: "input", override: adaptSchema } as const;
-const uri = (id: string) => `#/components/schemas/${id}`;
-
-/** A slash needs no escape outside JavaScript, and some generators fail on an escaped one. */
-function adaptSchema({ jsonSchema }: { readonly jsonSchema: Schema }): void {
-  const { pattern } = jsonSchema;
-  if (pattern !== undefined) jsonSchema.pattern = pattern.replaceAll(String.raw`\/`, "/");
-}
-
-/** Every schema with an `id` in its `.meta()`. */
-function toNamedSchemas(): Record<string, Schema> {
-  const { schemas } = z.toJSONSchema(z.globalRegistry, { ...OPTIONS, uri });
-  return Object.fromEntries(Object.entries(schemas).map(([id, schema]) => [id, toPlain(schema)]));
-}
-
-/** A reference to a named schema; any other schema itself. */
-function toSchema(schema: z.ZodType): Schema {
-  const id = z.globalRegistry.get(schema)?.id;
-  return id === undefined ? toPlain(z.toJSONSchema(schema, OPTIONS)) : { $ref: uri(id) };
-}
-
-/** Drops members that have no place in OpenAPI. */
-function toPlain({ $schema: _schema, $id: _id, id: _name, ...schema }: Schema): Schema {
-  return schema;
 }

@@ -1,17 +1,18 @@
-// Request bodies: strict JSON (RFC 8259) in strict UTF-8, with the source text of one member kept as it was
-// given. JSON.parse alone would round numbers, drop members that stand twice and take unpaired surrogates. No I/O.
+// Parses request bodies: strict JSON (RFC 8259) in strict UTF-8, and keeps the source text of one member. JSON.parse alone
+// would round numbers, drop duplicate members and accept unpaired surrogates. No I/O.
+import { isSafeName } from "./safeName.ts";
 import { err, ok, type Result } from "./result.ts";
 
-/** Levels of arrays and objects that a payload may have. */
+/** The most levels of arrays and objects in a payload. */
 export const MAX_PAYLOAD_DEPTH = 32;
 
 export interface ParsedBody {
   readonly value: unknown;
-  /** The source text of the top-level member that was asked to be kept; absent when the body has none. */
+  /** The source text of the `verbatim` member; absent if the body has no such member. */
   readonly source?: string;
 }
 
-/** What is wrong, in words that hold nothing of the body. */
+/** `detail` contains nothing of the body except the name of a member that is a short identifier (R65). */
 export type JsonFailure = { readonly reason: "body_invalid"; readonly detail: string };
 
 interface Scan {
@@ -19,47 +20,50 @@ interface Scan {
   position: number;
 }
 
-/** Members that some code, somewhere, would take for more than data (R67). */
+/** Names that JavaScript code can mistake for more than data (R67). */
 const FORBIDDEN_NAMES: ReadonlySet<string> = new Set(["__proto__", "constructor", "prototype"]);
 
 /**
- * Parses a body. Outside `verbatim` (a top-level member's name) a member that stands twice is refused; inside it
- * nothing is judged but that it is JSON, not nested too deeply, and without unpaired surrogates.
+ * Parses a body. `verbatim` is the name of a top-level member. Inside it, the text only has to be JSON without unpaired
+ * surrogates and not nested too deeply. Everywhere else duplicate members and forbidden names are refused too.
  */
 export function parseJsonBody(bytes: Uint8Array, verbatim?: string): Result<ParsedBody, JsonFailure> {
   let text: string;
   try {
-    // ignoreBOM keeps a byte order mark in the text, where JSON.parse refuses it (RFC 8259 §8.1).
+    // ignoreBOM keeps a byte order mark in the text, and JSON.parse refuses it (RFC 8259 §8.1).
     text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch {
-    return failure("the body is not UTF-8");
+    return refuse("the body: must be UTF-8");
   }
-  // Before anything recursive sees it: the body's own object is one level more.
-  if (isDeeperThan(text, MAX_PAYLOAD_DEPTH + 1)) return failure("the body is nested too deeply");
+  // Checked before any recursive code runs. The body itself is one level more.
+  if (isDeeperThan(text, MAX_PAYLOAD_DEPTH + 1))
+    return refuse(
+      `the body: must have at most ${MAX_PAYLOAD_DEPTH} levels of arrays and objects in a member`,
+    );
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch {
-    return failure("the body is not JSON");
+    return refuse("the body: must be JSON");
   }
-  // From here on the text is known to be JSON, so the scan need not check the grammar again.
+  // The text is JSON, so the scan does not check the grammar again.
   const scan: Scan = { text, position: 0 };
   const found: { source?: string } = {};
-  const fault = scanValue(scan, (name) => {
+  const problem = scanValue(scan, (name) => {
     if (name !== verbatim) return undefined;
     return (source) => {
       found.source = source;
     };
   });
-  if (fault !== undefined) return failure(fault);
+  if (problem !== undefined) return refuse(problem);
   return ok({ value, ...found });
 }
 
-function failure(detail: string): Result<never, JsonFailure> {
+function refuse(detail: string): Result<never, JsonFailure> {
   return err({ reason: "body_invalid", detail });
 }
 
-/** Counts brackets outside strings; right for JSON, and harmless for what is not. */
+/** Counts brackets outside strings. Correct for JSON; for other text the result does not matter. */
 function isDeeperThan(text: string, limit: number): boolean {
   let depth = 0;
   let inString = false;
@@ -78,12 +82,14 @@ function isDeeperThan(text: string, limit: number): boolean {
 
 type Keep = (source: string) => void;
 
-/** Walks one value; answers what is wrong with it. `keepOf` says which members' source text is wanted. */
+/** Scans one value; answers what is wrong with it. `keepOf` gives the receiver of a member's source text, if it is wanted. */
 function scanValue(scan: Scan, keepOf: (name: string) => Keep | undefined): string | undefined {
   skipSpace(scan);
   const first = scan.text[scan.position];
   if (first === '"')
-    return scanString(scan) === undefined ? "a string holds an unpaired surrogate" : undefined;
+    return scanString(scan) === undefined
+      ? "the body: must have no string with an unpaired surrogate"
+      : undefined;
   if (first === "{") return scanObject(scan, keepOf);
   if (first === "[") return scanArray(scan);
   while (scan.position < scan.text.length && !/[\s,\]}]/.test(scan.text[scan.position] ?? ""))
@@ -98,8 +104,8 @@ function scanArray(scan: Scan): string | undefined {
     const c = scan.text[scan.position];
     if (c === "]") break;
     if (c === ",") scan.position++;
-    const fault = scanValue(scan, () => undefined);
-    if (fault !== undefined) return fault;
+    const problem = scanValue(scan, () => undefined);
+    if (problem !== undefined) return problem;
   }
   scan.position++;
   return undefined;
@@ -117,31 +123,32 @@ function scanObject(scan: Scan, keepOf: (name: string) => Keep | undefined): str
       skipSpace(scan);
     }
     const name = scanString(scan);
-    if (name === undefined) return "a member's name holds an unpaired surrogate";
-    if (names.has(name)) return "a member stands twice";
-    if (FORBIDDEN_NAMES.has(name)) return "a member has a name that is not allowed";
+    if (name === undefined) return "the body: must have no name with an unpaired surrogate";
+    if (names.has(name))
+      return isSafeName(name) ? `${name}: is given twice` : "the body: must not have a member twice";
+    if (FORBIDDEN_NAMES.has(name)) return `${name}: is not an allowed name`;
     names.add(name);
     skipSpace(scan);
     scan.position++; // the colon
     skipSpace(scan);
     const start = scan.position;
     const keep = keepOf(name);
-    const fault = keep === undefined ? scanValue(scan, () => undefined) : skipVerbatim(scan);
-    if (fault !== undefined) return fault;
+    const problem = keep === undefined ? scanValue(scan, () => undefined) : skipVerbatim(scan);
+    if (problem !== undefined) return problem;
     keep?.(scan.text.slice(start, scan.position));
   }
   scan.position++;
   return undefined;
 }
 
-/** Passes over a value of which only the strings and the depth matter. */
+/** Skips a value; only its strings are checked. */
 function skipVerbatim(scan: Scan): string | undefined {
   let depth = 0;
   do {
     skipSpace(scan);
     const c = scan.text[scan.position];
     if (c === '"') {
-      if (scanString(scan) === undefined) return "the payload holds an unpaired surrogate";
+      if (scanString(scan) === undefined) return "payload: must have no string with an unpaired surrogate";
     } else if (c === "{" || c === "[") {
       depth++;
       scan.position++;
@@ -154,7 +161,7 @@ function skipVerbatim(scan: Scan): string | undefined {
   return undefined;
 }
 
-/** The string at the position, decoded; `undefined` when it holds an unpaired surrogate. */
+/** The string at the position, decoded; `undefined` if it has an unpaired surrogate. */
 function scanString(scan: Scan): string | undefined {
   const start = scan.position;
   let end = start + 1;
@@ -165,7 +172,7 @@ function scanString(scan: Scan): string | undefined {
       end++;
     }
   scan.position = end + 1;
-  // Unescaped, it came out of strict UTF-8 and cannot hold one.
+  // Without escapes it came from strict UTF-8, which has no surrogates.
   if (!escaped) return scan.text.slice(start + 1, end);
   const decoded = JSON.parse(scan.text.slice(start, end + 1)) as string;
   return decoded.isWellFormed() ? decoded : undefined;

@@ -1,8 +1,8 @@
-// Notification IDs: what they hold, how they are made and read. No I/O but the system's random source.
+// Notification IDs: what they contain, how they are made and read. No I/O except the system's random source.
 //
-// 160 bits in 32 characters of Crockford's base32: a zero bit (set is reserved) · the expiry day (15 bits, days
-// since 1970) · the creation time, inverted so that newer sorts first (48 bits, ms) · 96 random bits. Opaque to
-// callers; the day lets a read go straight to the one table that can hold the row.
+// 160 bits in 32 characters of Crockford's base32: a zero bit (reserved) · the expiry day (15 bits, days since 1970) · the
+// creation time, inverted so that newer IDs sort first (48 bits, ms) · 96 random bits. Opaque to callers. The day names the
+// only table that can have the row.
 import { randomBytes } from "node:crypto";
 import * as z from "zod";
 import { MAX_TTL_SECONDS } from "./limits.ts";
@@ -11,7 +11,7 @@ const ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const MAX_CREATED_MS = 2 ** 48 - 1;
 export const DAY_MS = 86_400_000;
 
-/** The ID of a notification, as it stands in URLs, rows and push messages. */
+/** The ID of a notification, as URLs, rows and push messages have it. */
 export const NotificationId = z
   .string()
   .regex(/^[0-9A-F][0-9A-HJKMNP-TV-Z]{31}$/) // the first bit is zero
@@ -23,7 +23,7 @@ export const NotificationId = z
   .brand<"NotificationId">();
 export type NotificationId = z.infer<typeof NotificationId>;
 
-/** A day as days since 1970-01-01 UTC; a notification's is the day it expires on. */
+/** A day, in days since 1970-01-01 UTC. The day of a notification is the day on which it expires. */
 export type Day = number;
 
 export function toDay(at: Date): Day {
@@ -35,15 +35,15 @@ export function toDayName(day: Day): string {
   return new Date(day * DAY_MS).toISOString().slice(0, 10).replaceAll("-", "");
 }
 
-/** The day of a name that `toDayName` made; nothing for any other text. */
+/** The day of a name that `toDayName` made; `undefined` for any other text. */
 export function parseDayName(name: string): Day | undefined {
   const [, year, month, day] = /^(\d{4})(\d{2})(\d{2})$/.exec(name) ?? [];
   const at = Date.UTC(Number(year), Number(month) - 1, Number(day));
-  // The 31st of a month of 30 days is another day's name.
+  // Date.UTC takes the 31st of a month with 30 days for the 1st of the next month.
   return Number.isNaN(at) || toDayName(at / DAY_MS) !== name ? undefined : at / DAY_MS;
 }
 
-/** The days on which anything that lives now can expire; one more than the longest lifetime, since clocks differ. */
+/** The days on which a notification that exists now can expire: one more than the longest lifetime, because clocks differ. */
 export function toLivingDays(now: Date): { readonly first: Day; readonly last: Day } {
   const first = toDay(now);
   return { first, last: first + (MAX_TTL_SECONDS * 1000) / DAY_MS + 1 };
@@ -62,33 +62,33 @@ export function createNotificationId(
   return NotificationId.parse(text);
 }
 
-/** The expiry day in an ID: its first 16 bits, less the reserved one. */
+/** The expiry day of an ID: its first 16 bits without the reserved one. */
 export function toExpiryDay(id: NotificationId): Day {
   let bits = 0;
   for (const character of id.slice(0, 4)) bits = bits * 32 + ALPHABET.indexOf(character);
   return Math.floor(bits / 16);
 }
 
-/** The creation time in an ID. */
+/** The creation time of an ID. */
 export function toCreatedAt(id: NotificationId): Date {
   let bits = 0n;
-  // 13 characters hold the 64 bits of day and time, and one more.
+  // 13 characters have 65 bits: the 64 of the day and the time, and one of the random bits.
   for (const character of id.slice(0, 13)) bits = bits * 32n + BigInt(ALPHABET.indexOf(character));
   return new Date(MAX_CREATED_MS - Number((bits >> 1n) & BigInt(MAX_CREATED_MS)));
 }
 
 /**
- * Where an ID stands among all others, whatever day they expire on: its 144 bits after the day, as text that sorts as
- * they do, the newest first.
+ * The place of an ID in a list of all IDs, whatever day they expire on: its 144 bits after the day, as text. Sorted as
+ * text, the newest comes first.
  */
 export type Position = string & { readonly __brand: "Position" };
 
 export function toPosition(id: NotificationId): Position {
-  // Of its fourth character, the first bit is the day's.
+  // The first bit of the fourth character belongs to the day.
   return (ALPHABET.charAt(ALPHABET.indexOf(id.charAt(3)) % 16) + id.slice(4)) as Position;
 }
 
-/** The one ID of a day that stands there. */
+/** The ID with this position that expires on this day. */
 export function toIdAt(position: Position, day: Day): NotificationId {
   const bits = day * 16 + ALPHABET.indexOf(position.charAt(0));
   const start = [15, 10, 5, 0].map((shift) => ALPHABET.charAt((bits >> shift) % 32));

@@ -1,5 +1,5 @@
-// One page of a user's notifications, the newest first. They lie in one table for each expiry day, each in the order
-// of its IDs; a page merges those streams, and reads on only where one has run dry. I/O through what is handed in.
+// One page of a user's notifications, the newest first. There is one table for each expiry day, sorted by ID. A page merges
+// these streams and reads more rows only from a stream whose rows are used up. I/O through the rows that are passed in.
 import type { RecipientKey } from "../crypto/keyring.ts";
 import { mapBounded } from "../base/deadline.ts";
 import { type Day, type NotificationId, type Position, toIdAt, toPosition } from "../domain/id.ts";
@@ -10,30 +10,30 @@ export type Live = NotificationMarks & Required<Pick<NotificationMarks, "created
 
 export interface Page {
   readonly notifications: readonly Live[];
-  /** Where the next page begins; absent at the end. */
+  /** The next page begins after this position. Absent on the last page. */
   readonly next?: Position;
 }
 
 export interface PageOptions {
   readonly rows: Pick<NotificationRows, "listMarks">;
   readonly recipientKey: RecipientKey;
-  /** The expiry days to look at. */
+  /** The expiry days to read. */
   readonly days: { readonly first: Day; readonly last: Day };
-  /** The page begins behind this one. */
+  /** The page begins after this position. */
   readonly after: Position | undefined;
   readonly limit: number;
   readonly isListed: (marks: NotificationMarks) => marks is Live;
   readonly onDamaged: (id: NotificationId) => void;
 }
 
-/** Of each day at first: what most pages need, and of 30 days no more than a call may read. */
+/** Rows that are first read of each day: enough for most pages, and for 30 days no more than a call may read. */
 const FIRST_ROWS = 25;
 const MORE_ROWS = 100;
-/** Once so many rows were read, a page ends as it is. */
+/** A page ends when this many rows were read, however many it has. */
 const MAX_READ_ROWS = 1_000;
 const MAX_PARALLEL_READS = 16;
 
-/** A page may hold fewer than `limit`, or nothing, with more behind it: what a call reads is bounded. */
+/** A page may have fewer notifications than `limit`, or none, though more follow, because one call reads a limited number of rows. */
 export async function readPage(options: PageOptions, signal: AbortSignal): Promise<Page> {
   const { days, limit, isListed } = options;
   const count = days.last - days.first + 1;
@@ -56,7 +56,7 @@ export async function readPage(options: PageOptions, signal: AbortSignal): Promi
     const row = newest?.head();
     if (newest === undefined || row === undefined) return { notifications };
     if (isListed(row.marks)) {
-      // One more than the page holds, so that a cursor is given only where something follows.
+      // Reads one notification more than the page has, so that there is a cursor only if something follows.
       if (notifications.length === limit && passed !== undefined) return { notifications, next: passed };
       notifications.push(row.marks);
     }
@@ -74,9 +74,9 @@ interface DayStream {
   /** The next row, if one was read. */
   readonly head: () => Row | undefined;
   readonly take: () => void;
-  /** All that was read is taken, and more may stand behind it. */
+  /** All rows that were read are taken, and the table may have more. */
   readonly isDry: () => boolean;
-  /** Reads so many rows more; answers how many there were. */
+  /** Reads up to this many rows more; answers how many there were. */
   readonly readOn: (limit: number) => Promise<number>;
 }
 

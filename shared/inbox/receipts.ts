@@ -15,7 +15,7 @@ interface Receipt {
   readonly readAt?: Date;
 }
 
-/** A receipt for each user, in their order; duplicates count once. A text that is no ID of ours is as unknown as any. */
+/** A receipt for each user, in the order asked; a repeated user gets one. A text that is not an ID is as unknown as any ID. */
 export type GetReceipts = (
   id: string,
   userIds: readonly UserId[],
@@ -33,7 +33,7 @@ export function createGetReceipts(options: ReceiptsOptions): GetReceipts {
     const { keyring, clock } = options;
     const asked = [...new Set(userIds)];
     const id = NotificationId.safeParse(text);
-    // Expiring later than anything could: no row can exist, and storage is not asked.
+    // No ID, or one that expires later than any notification can: no row can exist, and storage is not read.
     if (!id.success || toExpiryDay(id.data) > toLivingDays(clock.now()).last)
       return asked.map((to) => ({ to, push: "unknown" as const }));
     const purposes = await keyring.purposes(signal);

@@ -14,14 +14,14 @@ function faultOf(body: string | Uint8Array): string | undefined {
 const hex = (text: string) => Buffer.from(text.replaceAll(" ", ""), "hex");
 const nest = (levels: number, inside = "") => "[".repeat(levels) + inside + "]".repeat(levels);
 
-const NOT_UTF8 = "the body is not UTF-8";
-const NOT_JSON = "the body is not JSON";
-const TOO_DEEP = "the body is nested too deeply";
-const TWICE = "a member stands twice";
-const FORBIDDEN = "a member has a name that is not allowed";
-const LONE_STRING = "a string holds an unpaired surrogate";
-const LONE_NAME = "a member's name holds an unpaired surrogate";
-const LONE_PAYLOAD = "the payload holds an unpaired surrogate";
+const NOT_UTF8 = "the body: must be UTF-8";
+const NOT_JSON = "the body: must be JSON";
+const TOO_DEEP = "the body: must have at most 32 levels of arrays and objects in a member";
+const TWICE = "the body: must not have a member twice";
+const toForbidden = (name: string) => `${JSON.parse(`"${name}"`)}: is not an allowed name`;
+const LONE_STRING = "the body: must have no string with an unpaired surrogate";
+const LONE_NAME = "the body: must have no name with an unpaired surrogate";
+const LONE_PAYLOAD = "payload: must have no string with an unpaired surrogate";
 
 describe("R63: bytes that are not UTF-8 are refused", () => {
   test.each([
@@ -128,19 +128,26 @@ describe("R64: what is not JSON is refused", () => {
 
 describe("R68: a member that stands twice is refused outside the verbatim member", () => {
   test.each([
-    '{"to":"victim","to":"attacker"}',
-    '{"to":1,"t\\u006f":2}',
-    '{"payload":1,"payload":2}',
-    '{"payload":1,"\\u0070ayload":2}',
-    '{"":1,"":2}',
-    '{"to":[{"a":{"b":1,"b":1}}]}',
-    '[{"a":1,"a":1}]',
+    ['{"to":"victim","to":"attacker"}', "to"],
+    ['{"to":1,"t\\u006f":2}', "to"],
+    ['{"payload":1,"payload":2}', "payload"],
+    ['{"payload":1,"\\u0070ayload":2}', "payload"],
+    ['{"to":[{"a":{"b":1,"b":1}}]}', "b"],
+    ['[{"a":1,"a":1}]', "a"],
     // `payload` is kept as text at the top level alone.
-    '{"x":{"payload":{"a":1,"a":2}}}',
+    ['{"x":{"payload":{"a":1,"a":2}}}', "a"],
+  ])("%s", (text, name) => {
+    expect(faultOf(text)).toBe(`${name}: is given twice`);
+  });
+
+  // R65: only a short identifier is named.
+  test.each([
+    '{"":1,"":2}',
     '{"\\"":1,"\\u0022":2}',
     '{"é":1,"\\u00e9":2}',
     '{"😀":1,"\\ud83d\\ude00":2}',
-  ])("%s", (text) => {
+    `{"${"x".repeat(33)}":1,"${"x".repeat(33)}":2}`,
+  ])("%s, without its name", (text) => {
     expect(faultOf(text)).toBe(TWICE);
   });
 
@@ -161,8 +168,8 @@ describe("R67: members named like parts of objects are refused outside the verba
   const names = ["__proto__", "constructor", "prototype", "\\u005f_proto__", "c\\u006fnstructor"];
 
   test.each(names)("%s", (name) => {
-    expect(faultOf(`{"${name}":{"isAdmin":true},"payload":1}`)).toBe(FORBIDDEN);
-    expect(faultOf(`{"to":[[{"${name}":1}]]}`)).toBe(FORBIDDEN);
+    expect(faultOf(`{"${name}":{"isAdmin":true},"payload":1}`)).toBe(toForbidden(name));
+    expect(faultOf(`{"to":[[{"${name}":1}]]}`)).toBe(toForbidden(name));
   });
 
   test.each(names)("%s is data in the payload, and changes no object", (name) => {
@@ -294,10 +301,11 @@ describe("the source text of the verbatim member", () => {
   });
 });
 
-test("a fault holds nothing of the body", () => {
+test("R65: a detail contains nothing of the body but a member's name that is a short identifier", () => {
   for (const text of [
     "marker",
-    '{"marker":1,"marker":2}',
+    '{"a":"marker","a":"marker"}',
+    '{"marker ":1,"marker ":2}',
     '{"__proto__":"marker"}',
     '{"marker\\ud800":1}',
     '"marker\\ud800"',

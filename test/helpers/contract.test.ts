@@ -96,7 +96,7 @@ describe("an answer that is not as the document says fails the test that got it"
     ["a value that is not", { answer: { ...sent, push: "lost" } }, "/push must be equal to one of"],
     ["a time without milliseconds", { answer: { ...sent, createdAt: "2026-11-25T08:30:00Z" } }, "/createdAt"],
     ["a header that lacks", { headers: { location: undefined } }, "the header Location is missing"],
-    ["a header of another form", { headers: { location: "/" } }, "the header Location: /"],
+    ["a header of another form", { headers: { location: "/" } }, "the header Location is /"],
     ["a header that is not documented", { headers: { "x-powered-by": "x" } }, "no header x-powered-by"],
     [
       "an answer that may be kept",
@@ -160,7 +160,7 @@ describe("an answer that is not as the document says fails the test that got it"
           read: false,
         },
       },
-      "taken with the parameter id",
+      "accepted with the parameter id",
     ],
   ] as readonly (readonly [string, Change, string])[])("%s", (_what, change, message) => {
     expect(() => contract.check(exchange(change))).toThrow(message);

@@ -108,7 +108,7 @@ describe("schemas of requests", () => {
       fc.property(values, (value) => {
         const isTaken = schema.safeParse(value).success;
         if (isTaken) taken++;
-        return !isTaken || contract.toFault(name, withoutNulls(value)) === undefined;
+        return !isTaken || contract.findMismatch(name, withoutNulls(value)) === undefined;
       }),
       { numRuns: 3000 },
     );
@@ -173,7 +173,7 @@ describe("schemas of requests", () => {
   ] as const)("%s: the document refuses what the code does, row %#", (name, schema, value) => {
     expect(schema.safeParse(value).success).toBe(false);
     // As JSON carries it.
-    expect(contract.toFault(name, JSON.parse(JSON.stringify(value)))).toBeDefined();
+    expect(contract.findMismatch(name, JSON.parse(JSON.stringify(value)))).toBeDefined();
   });
 });
 
@@ -204,6 +204,6 @@ test.each(["unread", "limit", "cursor"])("listNotifications takes of %s what the
   ];
   for (const text of [...numbers, "true", "false", "True", "yes", "null"]) {
     const isTaken = ListQuery.safeParse({ [name]: text }).success;
-    expect([text, contract.toParameterFault(parameter, text) === undefined]).toEqual([text, isTaken]);
+    expect([text, contract.findParameterMismatch(parameter, text) === undefined]).toEqual([text, isTaken]);
   }
 });
