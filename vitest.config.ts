@@ -1,10 +1,12 @@
-import { defineConfig } from "vitest/config";
+import { configDefaults, defineConfig } from "vitest/config";
 
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
+    // These need Chromium and the machine to themselves: npm run test:browser.
+    exclude: [...configDefaults.exclude, "test/browser.test.ts"],
     globalSetup: ["test/helpers/globalSetup.ts"],
-    // Real servers on a busy two-core machine: a test that waits, waits for an event, never for this.
+    // Real servers on a busy two-core machine: a test waits for events, never for this time.
     testTimeout: 60_000,
     hookTimeout: 60_000,
     maxWorkers: 4, // more than cores: many wait for processes, or for an answer that never comes
