@@ -163,7 +163,9 @@ async function cost(world: World, work: () => Promise<unknown>): Promise<Cost> {
   return { ms, cpuMs: (user + system) / 1000, calls: world.counts.calls - before };
 }
 
-const createPrefix = () => `b${randomBytes(8).toString("hex")}`;
+function createPrefix(): string {
+  return `b${randomBytes(8).toString("hex")}`;
+}
 
 async function measure(storageConnection: string, hub: string, size: number): Promise<Measured> {
   const away = createWorld(storageConnection, createPrefix(), "http://127.0.0.1:9");
