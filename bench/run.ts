@@ -1,4 +1,4 @@
-// Runs the benchmarks and keeps their results in bench/README.md: all of them (npm run bench), or those named
+// Runs the benchmarks and keeps their results in a README beside this file: all of them (npm run bench), or those named
 // (npm run bench -- outbox webPush). Each is a script of its own that prints what it measured.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
