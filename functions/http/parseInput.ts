@@ -4,7 +4,7 @@ import type * as z from "zod";
 import { isSafeName } from "../../shared/base/safeName.ts";
 import { err, ok, type Result } from "../../shared/base/result.ts";
 
-/** Where the input comes from. A body's own name stands for it where no member is to blame. */
+/** What a detail names where no member is to blame. */
 const SOURCES = { body_invalid: "the body", query_invalid: "the query" } as const;
 
 export interface InputFailure<R extends keyof typeof SOURCES> {
