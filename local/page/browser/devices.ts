@@ -79,10 +79,13 @@ export function startDevices(devices: Devices): void {
     push.onEvent((event) => showEvent(devices, info, event));
 }
 
-/** Hands a push to the device's worker, in place of the browser's push service. */
-export async function deliver({ clients, log }: Devices, deviceId: string, text: string): Promise<void> {
+/**
+ * Hands a push to the device's worker, in place of the browser's push service. The page of another profile has devices of
+ * the same names: what was pushed to those must not wake the ones here.
+ */
+export function deliver({ model, clients, log }: Devices, deviceId: string, text: string): void {
   const client = clients.get(deviceId);
-  if (client === undefined) return;
+  if (client === undefined || model.devices[deviceId]?.isRegistered !== true) return;
   log("Push network", `wakes ${client.info.name} with ${toIdText(text)}`);
   client.registration.active?.postMessage({ type: "simulatedPush", text });
 }

@@ -64,7 +64,7 @@ function handleEvent(devices: Devices, event: NetworkEvent): void {
       changed();
       break;
     case "pushed":
-      void deliver(devices, event.deviceId, event.text);
+      deliver(devices, event.deviceId, event.text);
       break;
     case "refused":
       log(event.network, "refuses a push: it is away (503)");
