@@ -8,7 +8,7 @@ import type { Browser, BrowserContext, Locator, Page as Tab } from "playwright-c
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Page, servePage } from "../../local/page/server.ts";
 import type { Stack } from "../../local/stack.ts";
-import { deleteAll, findRegistration, launch, type Running } from "../helpers/browser.ts";
+import { deleteAll, findRegistration, type Running } from "../helpers/browser.ts";
 
 const SHOTS = join(tmpdir(), "secure-push-screenshots");
 const TIMEOUT_MS = 20_000;
@@ -140,9 +140,7 @@ export function testPage(get: () => Running): void {
   });
 
   test("a push of the browser's own shows a notification; an ID that was seen is dropped", async () => {
-    // A browser of its own: Chromium's workers keep a refused permission of an earlier visit for a while.
-    await using own = await launch();
-    await using visited = await visit(["notifications"], own);
+    await using visited = await visit(["notifications"]);
     const { tab, phone } = visited;
     await signIn(phone);
     const sent = await send(tab, "Hello from the back end.");
@@ -246,10 +244,10 @@ export function testPage(get: () => Running): void {
   });
 }
 
-async function visit(permissions: string[] = [], from: Browser = browser): Promise<Visit> {
+async function visit(permissions: string[] = []): Promise<Visit> {
   problems.length = 0;
   await deleteAll(stack, "ada"); // what other tests sent would be caught up with
-  const context = await from.newContext({ viewport: { width: 1400, height: 1000 }, permissions });
+  const context = await browser.newContext({ viewport: { width: 1400, height: 1000 }, permissions });
   context.setDefaultTimeout(TIMEOUT_MS);
   const tab = await context.newPage();
   tab.on("console", (message) => {

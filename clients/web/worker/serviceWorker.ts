@@ -123,20 +123,10 @@ async function showGeneric(worker: Worker, id: string | undefined, failure: Fail
   await report(worker, { type: "generic", id, failure });
 }
 
-const SHOW_AGAIN_MS = [250, 1_000, 2_000, 0];
-
 /** The ID is the tag: what is shown later for the same ID replaces what is shown now. */
 async function show({ scope }: Worker, tag: string, { title, body }: NotificationText): Promise<void> {
-  // A worker learns a moment later that its user has just given the permission. Without it nothing can be shown; pages
-  // still hear of the event.
-  for (const waitMs of SHOW_AGAIN_MS) {
-    try {
-      await scope.registration.showNotification(title, { body, tag, data: { id: tag } });
-      return;
-    } catch {
-      await new Promise((resolve) => setTimeout(resolve, waitMs));
-    }
-  }
+  // Without the user's permission nothing can be shown; pages still hear of the event.
+  await scope.registration.showNotification(title, { body, tag, data: { id: tag } }).catch(() => undefined);
 }
 
 /** Fetches and shows what was missed: the newest unread notifications that this device has not shown. */
