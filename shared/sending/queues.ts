@@ -129,14 +129,11 @@ async function drainChunk(drain: Drain, cursor: Cursor, size: number): Promise<v
     rows.filter((row) => row !== undefined),
   );
   const results = await Promise.all(held.map((row) => workOn(drain, row)));
-  await writeResults(drain, held, results);
+  await writeResults(drain, results);
 }
 
 /** The row of an entry, if it can be worked on now. An entry that no row knows is deleted. */
-async function readRow(
-  { queue, pass, next }: Drain,
-  entry: ScheduleEntry,
-): Promise<(Omit<HeldRow, "etag"> & { readonly etag: string }) | undefined> {
+async function readRow({ queue, pass, next }: Drain, entry: ScheduleEntry): Promise<HeldRow | undefined> {
   const { store, clock, context } = pass;
   const { log, signal } = context;
   try {
@@ -153,7 +150,7 @@ async function readRow(
       return undefined;
     }
     if (isLeased(row, clock.now())) {
-      note(next, queue.name, row.leaseUntil ?? clock.now());
+      note(next, queue.name, row.leaseUntil);
       return undefined;
     }
     return { key: entry.key, etag: found.etag, row };
@@ -208,11 +205,7 @@ function toChange({ key, etag, row }: HeldRow, after?: OutboxRow): OutboxChange 
   return { key, before: { etag, value: row }, ...(after && { after }) };
 }
 
-async function writeResults(
-  { pass, next }: Drain,
-  held: readonly HeldRow[],
-  results: readonly RowResult[],
-): Promise<void> {
+async function writeResults({ pass, next }: Drain, results: readonly RowResult[]): Promise<void> {
   const { store, context, counts } = pass;
   const changes = results.flatMap(({ change }) => (change === undefined ? [] : [change]));
   if (changes.length === 0) return;
@@ -226,7 +219,7 @@ async function writeResults(
     }
   } catch (error) {
     context.signal.throwIfAborted();
-    for (const { key } of held) leave(pass, key, error);
+    for (const { key } of changes) leave(pass, key, error);
   }
 }
 

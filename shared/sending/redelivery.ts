@@ -1,7 +1,5 @@
 // redeliverPushes: works through the outbox, queue by queue. Passes can run concurrently: each leases a row with its ETag,
 // and a lease ends by itself. I/O through store, senders and devices.
-import type { Clock } from "../base/clock.ts";
-import type { CallContext } from "../base/context.ts";
 import type { Log } from "../base/log.ts";
 import type { Limits } from "../config/config.ts";
 import type { Installations } from "../devices/installations.ts";
@@ -10,6 +8,7 @@ import type { Sender } from "../push/sender.ts";
 import type { DeliveryOptions } from "./delivery.ts";
 import type { Erase } from "./erasing.ts";
 import { createGates, type Destination, type Gates, toDestination, toDirectoryDestination } from "./gates.ts";
+import type { OutboxCount } from "../store/store.ts";
 import { createLimiter } from "./limiter.ts";
 import { drainQueue, type Pass, type Queue } from "./queues.ts";
 import { workOnRow } from "./rowWork.ts";
@@ -18,7 +17,6 @@ import { workOnRow } from "./rowWork.ts";
 export type Sleep = (ms: number, signal: AbortSignal) => Promise<void>;
 
 export interface RedeliveryOptions extends DeliveryOptions {
-  readonly clock: Clock;
   readonly limits: Limits;
   readonly installations: Installations;
   readonly erase: Erase;
@@ -32,7 +30,7 @@ export interface RedeliveryOptions extends DeliveryOptions {
 export type Redeliver = (log: Log, stopping: AbortSignal, signal: AbortSignal) => Promise<void>;
 
 const LINGER_MS = 50_000;
-/** It looks again after so long at the latest. */
+/** It wakes after so long at the latest: the clock may have been corrected meanwhile. */
 const MAX_WAIT_MS = 5_000;
 const MIN_WAIT_MS = 100;
 /** Rows of one queue at once, where the other side takes it. */
@@ -49,7 +47,6 @@ const MAX_PARALLEL: Readonly<Record<QueueName, number>> = {
 export function createRedeliver(options: RedeliveryOptions): Redeliver {
   return async (log, stopping, signal) => {
     const { clock, store } = options;
-    const gates = createGates(clock, await store.listPauses(clock.now(), signal));
     const startedMs = clock.uncorrectedMs();
     const leftMs = () => startedMs + LINGER_MS - clock.uncorrectedMs();
     const counts = { done: 0, postponed: 0, left: 0 };
@@ -61,25 +58,39 @@ export function createRedeliver(options: RedeliveryOptions): Redeliver {
       isOver: () => stopping.aborted || leftMs() <= 0,
       lookUntil: () => new Date(clock.now().getTime() + Math.max(0, leftMs())),
     };
-    const queues = createQueues(options, gates);
-    /** When each queue is to be looked at next, in milliseconds. */
-    const nextMs = new Map<QueueName, number>(queues.map(({ name }) => [name, 0]));
-    while (!pass.isOver()) {
-      const nowMs = clock.now().getTime();
-      const ready = queues.filter(({ name }) => (nextMs.get(name) ?? Infinity) <= nowMs);
-      const looks = await Promise.allSettled(ready.map((queue) => look(queue, pass, nextMs)));
-      for (const one of looks) if (one.status === "rejected") throw one.reason;
-      const waitMs = Math.min(...nextMs.values()) - clock.now().getTime();
-      if (waitMs === Infinity || pass.isOver()) break;
+    const before = await store.countOutbox(signal);
+    if (before.open === 0) return report(options, pass, before); // no row, so no queue has anything to do
+    const gates = createGates(clock, await store.listPauses(clock.now(), signal));
+    await workUntilNothingIsDue(createQueues(options, gates), pass, (waitMs) => {
       const boundedMs = Math.min(Math.max(waitMs, MIN_WAIT_MS), MAX_WAIT_MS, leftMs());
-      await options.sleep(boundedMs, AbortSignal.any([stopping, signal])).catch(() => undefined);
-      signal.throwIfAborted();
-    }
-    await report(options, counts, pass.context);
+      return options.sleep(boundedMs, AbortSignal.any([stopping, signal])).catch(() => undefined);
+    });
+    report(options, pass, await store.countOutbox(signal));
   };
 }
 
-/** Works on what is due in one queue, and notes when its next row, or a row that it moved elsewhere, is due. */
+/** Works through the queues for as long as something falls due in this pass. */
+async function workUntilNothingIsDue(
+  queues: readonly Queue[],
+  pass: Pass,
+  wait: (ms: number) => Promise<void>,
+): Promise<void> {
+  const { clock, context } = pass;
+  /** When each queue is to be looked at next, in milliseconds. */
+  const nextMs = new Map<QueueName, number>(queues.map(({ name }) => [name, 0]));
+  while (!pass.isOver()) {
+    const nowMs = clock.now().getTime();
+    const ready = queues.filter(({ name }) => (nextMs.get(name) ?? Infinity) <= nowMs);
+    const looks = await Promise.allSettled(ready.map((queue) => look(queue, pass, nextMs)));
+    for (const one of looks) if (one.status === "rejected") throw one.reason;
+    const earliestMs = Math.min(...nextMs.values());
+    if (pass.isOver() || earliestMs > pass.lookUntil().getTime()) return;
+    await wait(earliestMs - clock.now().getTime());
+    context.signal.throwIfAborted();
+  }
+}
+
+/** Works on what is due in one queue, and notes when its next row, or a row that it moved to another, is due. */
 async function look(queue: Queue, pass: Pass, nextMs: Map<QueueName, number>): Promise<void> {
   nextMs.set(queue.name, Infinity);
   const closedForSeconds = queue.closedForSeconds();
@@ -88,7 +99,11 @@ async function look(queue: Queue, pass: Pass, nextMs: Map<QueueName, number>): P
     return;
   }
   const due = await drainQueue(queue, pass);
-  for (const [name, dueMs] of due) nextMs.set(name, Math.min(dueMs, nextMs.get(name) ?? Infinity));
+  // A queue that this pass does not have (its sender is stopped) is nothing to wait for.
+  for (const [name, dueMs] of due) {
+    const knownMs = nextMs.get(name);
+    if (knownMs !== undefined) nextMs.set(name, Math.min(dueMs, knownMs));
+  }
 }
 
 function createQueues(options: RedeliveryOptions, gates: Gates): readonly Queue[] {
@@ -116,22 +131,22 @@ function toQueueDestination(
   sender: Sender | undefined,
   { senders }: RedeliveryOptions,
 ): Destination | undefined {
-  if (name === "reconcile") {
-    const directory = senders.all.find((one) => one.directory !== undefined);
-    return directory && toDirectoryDestination(directory);
-  }
+  if (name === "reconcile") return toDirectoryDestination(senders);
   return sender === undefined || sender.toDestination !== undefined
     ? undefined
     : toDestination(sender, undefined);
 }
 
 /** The alerts go by this line (infra/modules/alerts.bicep). */
-async function report(
-  { store, clock }: RedeliveryOptions,
-  counts: Pass["counts"],
-  { log, signal }: CallContext,
-): Promise<void> {
-  const { open, oldestAt } = await store.countOutbox(signal);
+function report(
+  { clock }: RedeliveryOptions,
+  { counts, context }: Pass,
+  { open, oldestAt }: OutboxCount,
+): void {
   const ageMs = oldestAt === undefined ? 0 : clock.now().getTime() - oldestAt.getTime();
-  log.info("pushes_redelivered", { ...counts, open, oldestSeconds: Math.max(0, Math.round(ageMs / 1000)) });
+  context.log.info("pushes_redelivered", {
+    ...counts,
+    open,
+    oldestSeconds: Math.max(0, Math.round(ageMs / 1000)),
+  });
 }

@@ -12,7 +12,7 @@ import {
   StoredWork,
 } from "../outbox/work.ts";
 import { isCurrent, jsonOf } from "./rows.ts";
-import type { OutboxChange, OutboxRows, ScheduleEntry } from "./store.ts";
+import type { OutboxChange, OutboxCount, OutboxRows, ScheduleEntry } from "./store.ts";
 import type { StoredRow, TableOperation, Tables, Value, Values } from "./table.ts";
 import { MAX_OPERATIONS } from "./tableBatch.ts";
 
@@ -184,10 +184,7 @@ function toGroups(changes: readonly OutboxChange[]): readonly (readonly IndexedC
 }
 
 /** Costs the same however many rows there are: so many of each shard are counted, the oldest first. */
-async function countRows(
-  tables: Tables,
-  signal: AbortSignal,
-): Promise<{ readonly open: number; readonly oldestAt?: Date }> {
+async function countRows(tables: Tables, signal: AbortSignal): Promise<OutboxCount> {
   const shards = await Promise.all(
     Array.from({ length: SHARDS }, (_, shard) =>
       tables.list(

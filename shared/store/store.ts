@@ -174,8 +174,14 @@ export interface OutboxRows {
   ) => Promise<readonly ScheduleEntry[]>;
   /** Has a queue look at a row at another time, or not at all; the row is not touched. */
   readonly moveEntry: (entry: ScheduleEntry, dueAt: Date | undefined, signal: AbortSignal) => Promise<void>;
-  /** How many rows there are (a thousand stands for more), and when the oldest was created. */
-  readonly countOutbox: (signal: AbortSignal) => Promise<{ readonly open: number; readonly oldestAt?: Date }>;
+  /** Costs the same however many rows there are. */
+  readonly countOutbox: (signal: AbortSignal) => Promise<OutboxCount>;
+}
+
+/** How many rows there are (a thousand stands for more), and when the oldest was created. */
+export interface OutboxCount {
+  readonly open: number;
+  readonly oldestAt?: Date;
 }
 
 /** Dead letters. `now` chooses the table of a task's; a notification's is chosen by its ID. */

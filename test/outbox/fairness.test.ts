@@ -1,5 +1,6 @@
 // P3: what one recipient, one device or a pause cannot take delays nobody else, and no receipt.
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { createWebPushService } from "../../local/webPushService.ts";
 import { type Api, createApi } from "../helpers/api.ts";
 import { channelsOf, idOf, redeliver } from "../helpers/pushes.ts";
 
@@ -57,4 +58,34 @@ test("a Retry-After beyond the expiry: the receipt is failed from that moment, w
   await redeliver(api);
   expect(await receipt()).toMatchObject([{ push: "failed" }]);
   expect(channelsOf(api, idOf(sent))).toEqual([]);
+});
+
+test("a pass does not wait for what falls due after it", async () => {
+  await register("ann");
+  api.advance(121);
+  api.hub.fail({ on: "send", answer: { status: 429, headers: { "retry-after": "3600" } } });
+  const sent = await api.send({ to: ["ann"], payload: 1 });
+  expect(sent.json()["push"]).toBe("pending");
+  const before = api.time.aheadMs;
+  await redeliver(api);
+  expect(api.time.aheadMs).toBe(before);
+});
+
+test("a pass does not wait for a sender that it does not have", async () => {
+  const service = await createWebPushService();
+  const before = await createApi("in process", { beside: api, settings: service.settings });
+  const pushChannel = service.subscribe(service.vapidPublicKey);
+  await before.as("ann", "PUT", "/api/installations/browser", { platform: "browser", pushChannel });
+  await register("ann");
+  api.advance(121);
+  service.answerWith(() => ({ status: 500 }));
+  api.hub.fail({ on: "send", answer: { status: 500 } });
+  const sent = await before.send({ to: ["ann"], payload: 1 });
+  await before.close();
+  await service.close();
+  api.advance(60);
+  const startedMs = api.time.aheadMs;
+  await redeliver(api); // which has no Web Push
+  expect(channelsOf(api, idOf(sent))).toEqual(["ann"]);
+  expect(api.time.aheadMs).toBe(startedMs);
 });

@@ -252,3 +252,24 @@ describe("somebody who writes to the storage account", () => {
     expect(api.hub.requests.some(({ body }) => body.includes("555-1234"))).toBe(false);
   });
 });
+
+test("a pass that can write no result says so once of each row", async () => {
+  await withDevice("ann");
+  const ids: string[] = [];
+  const shardOf = (id: string) => id.charCodeAt(id.length - 1) % 8;
+  // Two of one shard, which are leased and written together.
+  while (new Set(ids.map(shardOf)).size === ids.length) ids.push((await pendingRow("ann")).id);
+  const last = ids.at(-1) ?? "";
+  const unreadable = ids.find((id) => shardOf(id) === shardOf(last)) ?? "";
+  let batches = 0;
+  proxy.decide = ({ path, body }) => {
+    if (path.includes("notifications20") && path.includes(unreadable)) return storeError(403, "No");
+    const isOfPair = path.includes("$batch") && body.includes(last);
+    return isOfPair && batches++ > 0 ? storeError(403, "No") : undefined; // the first one leases
+  };
+  api.advance(2);
+  await redeliver();
+  const left = (id: string) =>
+    api.lines.filter((line) => line.includes('"row_left"') && line.includes(id)).length;
+  expect([left(unreadable), left(last)]).toEqual([1, 1]);
+});
