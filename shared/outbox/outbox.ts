@@ -40,8 +40,15 @@ export function toFreeRow<W extends Work>(row: OutboxRow<W>): OutboxRow<W> {
   return free;
 }
 
-export function isLeased({ leaseUntil }: OutboxRow, now: Date): boolean {
-  return leaseUntil !== undefined && leaseUntil > now;
+/** Whether somebody owns the row. By the clock of leases: a process that was suspended has lost it, whatever its timers say. */
+export function isLeased<W extends Work>(row: OutboxRow<W>, now: Date): row is LeasedRow<W> {
+  return row.leaseUntil !== undefined && row.leaseUntil > now;
+}
+
+/** A task's row, to be worked on again after a back-off. */
+export function toLaterRow(row: OutboxRow, clock: Clock): OutboxRow {
+  const dueAt = new Date(clock.now().getTime() + toBackOffMs(row.attempts));
+  return { ...toFreeRow(row), attempts: row.attempts + 1, due: { [row.work.kind]: dueAt } };
 }
 
 /** Whether work is a send, so that its row can be used as one. */

@@ -6,7 +6,7 @@ import type { CallContext } from "../base/context.ts";
 import { toCause } from "../base/log.ts";
 import type { ReconcileWork } from "../devices/reconcileWork.ts";
 import type { Store } from "../store/store.ts";
-import { toBackOffMs, toFreeRow, toNewRow } from "./outbox.ts";
+import { toLaterRow, toNewRow } from "./outbox.ts";
 import type { EraseWork, TaskId } from "./work.ts";
 
 type Task = ReconcileWork | EraseWork;
@@ -55,11 +55,9 @@ export function createTasks({ store, clock }: TasksOptions): Tasks {
         isLeased: () => clock.now().getTime() + STEP_MS < row.leaseUntil.getTime(),
         done: (context) => conclude(context, () => store.writeOutbox({ key, before }, context.signal)),
         leave: (context) =>
-          conclude(context, () => {
-            const dueAt = new Date(clock.now().getTime() + toBackOffMs(0));
-            const after = { ...toFreeRow(row), attempts: 1, due: { [work.kind]: dueAt } };
-            return store.writeOutbox({ key, before, after }, context.signal);
-          }),
+          conclude(context, () =>
+            store.writeOutbox({ key, before, after: toLaterRow(row, clock) }, context.signal),
+          ),
       };
     },
     add: async (work, signal) => {

@@ -1,6 +1,13 @@
-// What the log says of an outcome. No I/O.
+// What follows from an outcome: whether it is tried again, and what the log says of it. No I/O.
 import type { Log } from "../base/log.ts";
 import type { DirectoryOutcome, PushOutcome } from "./sender.ts";
+
+/** An outcome after which the same is tried again. */
+type Temporary = Extract<PushOutcome, { readonly kind: "throttled" | "transient" | "credentials" }>;
+
+export function isTemporary(outcome: PushOutcome | DirectoryOutcome): outcome is Temporary {
+  return outcome.kind === "throttled" || outcome.kind === "transient" || outcome.kind === "credentials";
+}
 
 /** One line for an outcome. What is our own fault is an error, by which the alerts go. */
 export function reportOutcome(log: Log, outcome: PushOutcome | DirectoryOutcome, event: string): void {

@@ -9,7 +9,7 @@ import type { Device } from "../devices/devices.ts";
 import type { Installations } from "../devices/installations.ts";
 import type { NotificationId } from "../domain/id.ts";
 import { type PushStatus, toPushStatus } from "../domain/notification.ts";
-import { toBackOffMs, toDue, toFreeRow, toLeasedRow } from "../outbox/outbox.ts";
+import { isLeased, toBackOffMs, toDue, toFreeRow, toLeasedRow } from "../outbox/outbox.ts";
 import type { DeadLetterReason, OutboxRow, PendingRecipient, SendWork } from "../outbox/work.ts";
 import { reportOutcome } from "../push/outcome.ts";
 import { CUT_OFF, type PushMessage, type PushOutcome } from "../push/sender.ts";
@@ -117,7 +117,7 @@ export async function rollBack(
   const renewed = await store.writeOutbox({ key: id, before: { etag, value: row }, after: leased }, signal);
   if (renewed === undefined) return false;
   await mapBounded(row.work.pending, MAX_PARALLEL_MARKS, async ({ recipientKey }) => {
-    if (clock.now() >= leased.leaseUntil) throw new StoreUnavailableError("the lease is over");
+    if (!isLeased(leased, clock.now())) throw new StoreUnavailableError("the lease is over");
     await store.rollBackNotification(recipientKey, id, signal);
   });
   const before = { etag: renewed, value: leased };
@@ -222,7 +222,7 @@ export async function conclude(
   if (newlyFailed.length > 0)
     context.log.error("push_given_up", { reason: "refused", attempts, recipients: newlyFailed.length });
   const work: SendWork = { ...row.work, isWritten: true, pending, failed };
-  const change = await toChange(
+  const change = await toSendChange(
     options,
     held,
     { next: { ...row, attempts, work }, reason: "refused" },
@@ -238,13 +238,12 @@ export async function conclude(
   return { status, change };
 }
 
-/** Gives up what is still pending: it has failed. */
+/** Gives up what is still pending when the notification expires: it has failed. Answers the change to the outbox row. */
 export async function giveUp(
   options: DeliveryOptions,
   held: HeldSend,
-  reason: DeadLetterReason,
   { log, signal }: CallContext,
-): Promise<Conclusion> {
+): Promise<OutboxChange> {
   const { pending, failed } = held.row.work;
   const ended = pending.map((one) => ({ ...one, targets: [], hasFailed: true }));
   // A mark needs a payload row, which may be gone with its day. The dead letter says the same.
@@ -252,9 +251,10 @@ export async function giveUp(
     log.warn("push_not_marked", { cause: toCause(error) });
   });
   const work: SendWork = { ...held.row.work, pending: [], failed: [...failed, ...toFailed(ended)] };
-  const change = await toChange(options, held, { next: { ...held.row, work }, reason }, signal);
+  const reason = "expired";
+  const change = await toSendChange(options, held, { next: { ...held.row, work }, reason }, signal);
   log.error("push_given_up", { reason, attempts: held.row.attempts, recipients: ended.length });
-  return { status: "failed", change };
+  return change;
 }
 
 /** Before the outbox row goes, because that row is what says `pending` until then. */
@@ -271,8 +271,9 @@ async function mark(
   });
 }
 
-async function toChange(
-  { store, clock }: DeliveryOptions,
+/** What a send's row becomes with this work: deleted, after a dead letter, or looked at again when it is due. */
+export async function toSendChange(
+  { store, clock }: Pick<DeliveryOptions, "store" | "clock">,
   { id, etag, row }: HeldSend,
   { next, reason }: { readonly next: OutboxRow<SendWork>; readonly reason: DeadLetterReason },
   signal: AbortSignal,

@@ -6,10 +6,10 @@ import { mapBounded } from "../base/deadline.ts";
 import type { RecipientKey } from "../crypto/keyring.ts";
 import type { Installations } from "../devices/installations.ts";
 import { type Day, type NotificationId, toCreatedAt } from "../domain/id.ts";
-import { isLeased, isSend, toDue } from "../outbox/outbox.ts";
+import { isLeased, isSend } from "../outbox/outbox.ts";
 import type { EraseWork, SendWork } from "../outbox/work.ts";
 import type { Store } from "../store/store.ts";
-import { type HeldSend, readLive, rollBack } from "./delivery.ts";
+import { type HeldSend, readLive, rollBack, toSendChange } from "./delivery.ts";
 
 export interface ErasingOptions {
   readonly store: Store;
@@ -111,7 +111,8 @@ async function eraseFromOutbox(
   context: CallContext,
 ): Promise<boolean> {
   const { store, clock } = options;
-  const found = await store.readOutbox(id, context.signal);
+  const { signal } = context;
+  const found = await store.readOutbox(id, signal);
   const row = found?.value;
   if (found === undefined || row === undefined || !isSend(row)) return true;
   if (isLeased(row, clock.now())) return false;
@@ -120,25 +121,13 @@ async function eraseFromOutbox(
   // What is not whole was promised to nobody: it is rolled back, and the recipient's part is kept out for good, because a
   // try with the same key would write it again.
   if (!row.work.isWritten && !(await readLive(options, { id, pending }, context)).isWhole)
-    return rollBack(options, held, context.signal);
+    return rollBack(options, held, signal);
   const work: SendWork = {
     ...row.work,
     isWritten: true,
     pending: pending.filter((one) => one.recipientKey !== recipientKey),
     failed: failed.filter((other) => other !== recipientKey),
   };
-  const before = { etag: found.etag, value: row };
-  const { createdAt, attempts } = row;
-  if (work.pending.length > 0) {
-    const after = { ...row, work, due: toDue(work, clock.now()) };
-    return (await store.writeOutbox({ key: id, before, after }, context.signal)) !== undefined;
-  }
-  if (work.failed.length > 0)
-    await store.putDeadLetter(
-      id,
-      { reason: "refused", createdAt, attempts, work },
-      clock.now(),
-      context.signal,
-    );
-  return (await store.writeOutbox({ key: id, before }, context.signal)) !== undefined;
+  const change = await toSendChange(options, held, { next: { ...row, work }, reason: "refused" }, signal);
+  return (await store.writeOutbox(change, signal)) !== undefined;
 }

@@ -5,6 +5,7 @@ import type { Device, DeviceListing } from "../devices/devices.ts";
 import { type Platform, PLATFORMS } from "../domain/installation.ts";
 import type { PushStatus } from "../domain/notification.ts";
 import type { PendingRecipient, PendingTarget } from "../outbox/work.ts";
+import { isTemporary } from "../push/outcome.ts";
 import type { PushOutcome, Sender, SenderName } from "../push/sender.ts";
 import type { Senders } from "../push/senders.ts";
 
@@ -127,7 +128,7 @@ export function toPending(
     const isThere =
       target.channelKey === undefined || listing.devices.some((own1) => isTargetOf(target, own1));
     if (result === undefined) return isThere ? [target] : [];
-    return isOpen(result.outcome) ? [{ ...target, dueAt: toDueAt(result.outcome) }] : [];
+    return isTemporary(result.outcome) ? [{ ...target, dueAt: toDueAt(result.outcome) }] : [];
   });
   return {
     recipientKey,
@@ -141,11 +142,6 @@ export function toPending(
 function isResultOf(target: PendingTarget, { senderName, platform, device }: PushResult): boolean {
   if (senderName !== target.sender || platform !== target.platform) return false;
   return device?.channelKey === target.channelKey;
-}
-
-/** Whether an outcome leaves the push to be tried again. */
-export function isOpen({ kind }: PushOutcome): boolean {
-  return kind === "throttled" || kind === "transient" || kind === "credentials";
 }
 
 /** Of one recipient's devices, the most telling: pending, then accepted, then failed. */

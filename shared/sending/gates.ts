@@ -2,7 +2,9 @@
 // to many (its origin). A refusal delays the target that it answered; only refusals that speak for the whole destination
 // close its gate. No I/O.
 import type { Clock } from "../base/clock.ts";
+import { isTemporary } from "../push/outcome.ts";
 import { CUT_OFF, type DirectoryOutcome, type PushOutcome, type Sender } from "../push/sender.ts";
+import type { Senders } from "../push/senders.ts";
 
 /** What a gate is for. `device` tells devices of one destination apart. */
 export interface Destination {
@@ -72,9 +74,10 @@ export function toDestination(sender: Sender, channelDestination: string | undef
     : { name: `${sender.name} ${channelDestination}`, isOneOfMany: true };
 }
 
-/** The gate of a sender's directory: a service that refuses registrations may still take pushes. */
-export function toDirectoryDestination(sender: Sender): Destination {
-  return { name: `${sender.name} directory`, isOneOfMany: false };
+/** The gate of the directory, if a sender has one: a service that refuses registrations may still take pushes. */
+export function toDirectoryDestination(senders: Senders): Destination | undefined {
+  const sender = senders.all.find(({ directory }) => directory !== undefined);
+  return sender && { name: `${sender.name} directory`, isOneOfMany: false };
 }
 
 /** For how long an outcome closes the gate. A time limit of ours is no evidence against the other side. */
@@ -86,7 +89,7 @@ function toClosedMs(
 ): number | undefined {
   if (outcome.kind === "transient" && outcome.cause === CUT_OFF) return undefined;
   if (outcome.kind === "throttled" && outcome.isDeviceOnly === true) return undefined;
-  if (!isRefusal(outcome)) {
+  if (!isTemporary(outcome)) {
     gate.refused.clear();
     gate.refusals = 0;
     gate.closures = 0;
@@ -103,10 +106,4 @@ function toClosedMs(
   if (outcome.kind === "throttled") return outcome.retryAfterSeconds * 1000;
   if (outcome.kind === "credentials") return CREDENTIALS_MS;
   return Math.min(MAX_PROBE_MS, FIRST_PROBE_MS * 2 ** Math.min(gate.closures++, 10));
-}
-
-function isRefusal(
-  outcome: PushOutcome | DirectoryOutcome,
-): outcome is Extract<PushOutcome, { readonly kind: "throttled" | "transient" | "credentials" }> {
-  return outcome.kind === "throttled" || outcome.kind === "transient" || outcome.kind === "credentials";
 }

@@ -88,7 +88,7 @@ async function resume(
   if (found !== undefined) {
     const row = found.value;
     if (row === undefined || !isSend(row)) throw new Error("an outbox row cannot be read");
-    if (isLeased(row, now)) return err(toInProgress(row.leaseUntil ?? now, now));
+    if (isLeased(row, now)) return err(toInProgress(row.leaseUntil, now));
     if (row.work.isWritten) return repeatAnswer(options, sending, context);
     const leased = toLeasedRow(row, clock);
     const etag = await store.writeOutbox(

@@ -1,7 +1,7 @@
 // How many rows of a queue are worked on at once: more while the answers are good, fewer when the other side refuses. It
 // starts low, so that a sender that comes back after a pause gets no burst. No I/O.
+import { isTemporary } from "../push/outcome.ts";
 import type { PushOutcome } from "../push/sender.ts";
-import { isOpen } from "./fanOut.ts";
 
 export interface Limiter {
   readonly limit: () => number;
@@ -16,7 +16,7 @@ export function createLimiter(most: number): Limiter {
   return {
     limit: () => Math.floor(limit),
     note: (outcomes) => {
-      if (outcomes.some(isOpen)) limit = Math.max(1, limit / 2);
+      if (outcomes.some(isTemporary)) limit = Math.max(1, limit / 2);
       else limit = Math.min(most, limit + 1);
     },
   };

@@ -2,7 +2,7 @@
 import type { CallContext } from "../base/context.ts";
 import { createDeadline } from "../base/deadline.ts";
 import { DAY_MS, type NotificationId } from "../domain/id.ts";
-import { isSend, toBackOffMs, toFreeRow } from "../outbox/outbox.ts";
+import { isLeased, isSend, toFreeRow, toLaterRow } from "../outbox/outbox.ts";
 import type { OutboxRow, QueueName } from "../outbox/work.ts";
 import type { PushMessage, PushOutcome } from "../push/sender.ts";
 import {
@@ -60,8 +60,7 @@ async function workOnSend(
   const { clock, gates } = options;
   const { isWritten, pending, expiresAt, urgency, display } = held.row.work;
   if (expiresAt <= clock.latest() || queue === "expire") {
-    const { change } = await giveUp(options, held, "expired", context);
-    return { change, outcomes: [] };
+    return { change: await giveUp(options, held, context), outcomes: [] };
   }
   const { live, isWhole } = await readLive(options, { id: held.id, pending }, context);
   if (!isWritten && !isWhole) {
@@ -72,8 +71,7 @@ async function workOnSend(
   const recipients = await listRecipients(options, live, context);
   // Without its topic, which is not stored: a late repetition must not replace what is newer.
   const message: PushMessage = { notificationId: held.id, expiresAt, urgency, display };
-  // By the clock of leases: a process that was suspended has lost the row, whatever its timers say.
-  if (held.row.leaseUntil === undefined || clock.now() >= held.row.leaseUntil) return { outcomes: [] };
+  if (!isLeased(held.row, clock.now())) return { outcomes: [] };
   const pushing = createDeadline(PUSHES_TIMEOUT_MS);
   const tried = await tryPushes(
     options,
@@ -101,7 +99,7 @@ async function workOnTask(options: RowWorkOptions, held: HeldRow, context: CallC
     context.log.error("task_given_up", { kind: work.kind, attempts });
     return { change: { key, before }, outcomes };
   }
-  return { change: { key, before, after: toLaterRow(options, row, after) }, outcomes };
+  return { change: { key, before, after: after === "later" ? toLaterRow(row, clock) : after }, outcomes };
 }
 
 /** `done`, `later` (after a back-off), or the row of the task's next step. */
@@ -120,9 +118,8 @@ async function doTask(
     const result = await installations.reconcile(work, context);
     const outcome: PushOutcome =
       result === "done" ? { kind: "accepted" } : { kind: "transient", cause: "not reconciled" };
-    const directory = senders.all.find((one) => one.directory !== undefined);
-    if (directory !== undefined)
-      gates.note(toDirectoryDestination(directory), work.recipientKeys.join(), outcome);
+    const directory = toDirectoryDestination(senders);
+    if (directory !== undefined) gates.note(directory, work.recipientKeys.join(), outcome);
     return { after: result, outcome };
   }
   if (work.kind !== "erase") throw new Error("not a task");
@@ -131,10 +128,4 @@ async function doTask(
   if (work.isSecondPass) return { after: "done" };
   const dueAt = new Date(clock.now().getTime() + SECOND_PASS_MS);
   return { after: { ...toFreeRow(row), work: { ...work, isSecondPass: true }, due: { erase: dueAt } } };
-}
-
-function toLaterRow({ clock }: RowWorkOptions, row: OutboxRow, after: "later" | OutboxRow): OutboxRow {
-  if (after !== "later") return after;
-  const dueAt = new Date(clock.now().getTime() + toBackOffMs(row.attempts));
-  return { ...toFreeRow(row), attempts: row.attempts + 1, due: { [row.work.kind]: dueAt } };
 }

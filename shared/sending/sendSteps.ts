@@ -1,5 +1,4 @@
 // The steps of a send, the same with and without an Idempotency-Key. I/O through store, keyring and senders.
-import type { Clock } from "../base/clock.ts";
 import type { CallContext } from "../base/context.ts";
 import { createDeadline, mapBounded, withDeadline, withGrace } from "../base/deadline.ts";
 import { toCause } from "../base/log.ts";
@@ -9,10 +8,10 @@ import type { Keyring, PurposeKeys, RecipientKey } from "../crypto/keyring.ts";
 import { sealPayload } from "../crypto/payload.ts";
 import { createNotificationId, toExpiryDay } from "../domain/id.ts";
 import type { Display, PushStatus, SendRequest } from "../domain/notification.ts";
-import { LEASE_MS, toDue, toFreeRow, toNewRow } from "../outbox/outbox.ts";
+import { isLeased, LEASE_MS, toDue, toFreeRow, toNewRow } from "../outbox/outbox.ts";
 import type { PendingRecipient, SendWork } from "../outbox/work.ts";
 import type { PushMessage } from "../push/sender.ts";
-import { type Store, StoreUnavailableError } from "../store/store.ts";
+import { StoreUnavailableError } from "../store/store.ts";
 import {
   conclude,
   type DeliveryOptions,
@@ -26,9 +25,7 @@ import { createGates } from "./gates.ts";
 import type { Draft } from "./idempotency.ts";
 
 export interface SendingOptions extends DeliveryOptions {
-  readonly store: Store;
   readonly keyring: Keyring;
-  readonly clock: Clock;
   readonly limits: Limits;
   readonly alertText: AlertText;
 }
@@ -144,9 +141,7 @@ export async function writePayloads(
     const row = { recipientKey, id, sealed, createdAt, expiresAt, urgency, display };
     return store.insertNotification(row, how, signal);
   });
-  const { leaseUntil } = held.row;
-  if (leaseUntil === undefined || clock.now() >= leaseUntil)
-    throw new StoreUnavailableError("the rows were written too late");
+  if (!isLeased(held.row, clock.now())) throw new StoreUnavailableError("the rows were written too late");
 }
 
 /** From here on the notification is promised: whatever fails is left to the outbox. */
