@@ -1,6 +1,7 @@
 // What an installation may be (docs/notification-hubs-protocol.md §8): parsing, showing, and the registrations that it
 // amounts to. No I/O.
 import * as z from "zod";
+import { toObject } from "./json.ts";
 import { err, ok, type Result } from "./result.ts";
 import { HUB_PLATFORMS, type HubPlatform, parsePlatform } from "./platforms.ts";
 import type { Refusal } from "./refusal.ts";
@@ -80,7 +81,7 @@ function fromJsonText<T extends z.ZodType>(schema: T) {
     try {
       return withoutNulls(JSON.parse(value));
     } catch {
-      return value;
+      return value; // not JSON, or nested too deeply for withoutNulls
     }
   }, schema);
 }
@@ -105,8 +106,9 @@ export function parseInstallation(
 
 /** .NET writes null for members that are not set (§19). */
 function withoutNulls(value: unknown): unknown {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
-  const members = Object.entries(value).filter(([, member]) => member !== null);
+  const object = toObject(value);
+  if (object === undefined) return value;
+  const members = Object.entries(object).filter(([, member]) => member !== null);
   return Object.fromEntries(members.map(([name, member]) => [name, withoutNulls(member)]));
 }
 

@@ -1,6 +1,7 @@
 // The reduced JSON Patch (RFC 6902) that installations take (docs/notification-hubs-protocol.md §8.3). What comes out is a document
 // that is still to be parsed. No I/O.
 import * as z from "zod";
+import { type JsonObject, parseJson, toObject } from "./json.ts";
 import { err, ok, type Result } from "./result.ts";
 import type { Refusal } from "./refusal.ts";
 
@@ -16,13 +17,12 @@ const Patch = z.array(
 );
 
 type Step = z.infer<typeof Patch>[number];
-type Json = Readonly<Record<string, unknown>>;
 
 /** Applies all of the steps or none. */
 export function applyInstallationPatch(document: object, patch: unknown): Result<object, Refusal> {
   const steps = Patch.safeParse(patch);
   if (!steps.success) return invalid("not a JSON Patch");
-  let current: Json = { ...document };
+  let current: JsonObject = { ...document };
   for (const step of steps.data) {
     const next = applyStep(current, step);
     if (next === undefined) return invalid(`${step.op} ${step.path}`);
@@ -31,7 +31,7 @@ export function applyInstallationPatch(document: object, patch: unknown): Result
   return ok(current);
 }
 
-function applyStep(document: Json, step: Step): Json | undefined {
+function applyStep(document: JsonObject, step: Step): JsonObject | undefined {
   // RFC 6901 §4: ~1 before ~0
   const path = step.path
     .slice(1)
@@ -49,7 +49,7 @@ function applyStep(document: Json, step: Step): Json | undefined {
   });
 }
 
-function applyToTemplates(holder: Json, path: readonly string[], step: Step): Json | undefined {
+function applyToTemplates(holder: JsonObject, path: readonly string[], step: Step): JsonObject | undefined {
   return applyBelow(holder, "templates", path, step, (template, [part, ...below]) => {
     if (part === "tags") return applyToTags(template, below, step);
     if (below.length > 0) return undefined;
@@ -62,16 +62,16 @@ function applyToTemplates(holder: Json, path: readonly string[], step: Step): Js
 
 /** `holder[name]` is an object of named things: sets or removes one, or goes into it. */
 function applyBelow(
-  holder: Json,
+  holder: JsonObject,
   name: string,
   [key, ...rest]: readonly string[],
   step: Step,
-  applyInside: (inner: Json, path: readonly string[]) => Json | undefined,
-): Json | undefined {
+  applyInside: (inner: JsonObject, path: readonly string[]) => JsonObject | undefined,
+): JsonObject | undefined {
   if (key === undefined || key === "") return undefined;
   const all = toObject(holder[name]) ?? {};
   const inner = Object.hasOwn(all, key) ? toObject(all[key]) : undefined;
-  let changed: Json | undefined;
+  let changed: JsonObject | undefined;
   if (rest.length === 0)
     changed = step.op !== "add" && inner === undefined ? undefined : setMember(all, key, step);
   else {
@@ -82,7 +82,7 @@ function applyBelow(
 }
 
 /** `add` takes one tag or an array of them; a tag is removed by its value, not by its index. */
-function applyToTags(holder: Json, path: readonly string[], step: Step): Json | undefined {
+function applyToTags(holder: JsonObject, path: readonly string[], step: Step): JsonObject | undefined {
   const tags: readonly unknown[] = Array.isArray(holder["tags"]) ? holder["tags"] : [];
   const [tag, ...below] = path;
   if (below.length > 0) return undefined;
@@ -100,15 +100,15 @@ function applyToTags(holder: Json, path: readonly string[], step: Step): Json | 
 }
 
 /** Without tags there is no member (§19, documented). */
-function setTags(holder: Json, tags: readonly unknown[]): Json {
+function setTags(holder: JsonObject, tags: readonly unknown[]): JsonObject {
   return tags.length === 0 ? withoutMember(holder, "tags") : { ...holder, tags };
 }
 
-function withoutMember(holder: Json, name: string): Json {
+function withoutMember(holder: JsonObject, name: string): JsonObject {
   return Object.fromEntries(Object.entries(holder).filter(([other]) => other !== name));
 }
 
-function setMember(holder: Json, name: string, step: Step): Json | undefined {
+function setMember(holder: JsonObject, name: string, step: Step): JsonObject | undefined {
   if (step.op === "remove") return withoutMember(holder, name);
   if (step.value === undefined) return undefined;
   return { ...holder, [name]: name === "headers" ? fromJsonText(step.value, "{") : step.value };
@@ -117,15 +117,7 @@ function setMember(holder: Json, name: string, step: Step): Json | undefined {
 /** A value typed as a string may hold the JSON of what is meant. */
 function fromJsonText(value: unknown, start: "[" | "{"): unknown {
   if (typeof value !== "string" || !value.trimStart().startsWith(start)) return value;
-  try {
-    return JSON.parse(value);
-  } catch {
-    return value;
-  }
-}
-
-function toObject(value: unknown): Json | undefined {
-  return typeof value === "object" && value !== null && !Array.isArray(value) ? { ...value } : undefined;
+  return parseJson(value) ?? value;
 }
 
 function invalid(what: string): Result<never, Refusal> {

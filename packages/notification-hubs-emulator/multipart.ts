@@ -1,5 +1,6 @@
 // The body of a batch send: lenient, because the SDK writes `boundary = "…"` with spaces, no line end behind the
 // last delimiter, and `Content-type`. No I/O.
+import { parseJson } from "./json.ts";
 
 export interface MultipartPart {
   /** From Content-Disposition, in lower case. */
@@ -45,12 +46,8 @@ function parsePart(section: string): MultipartPart | undefined {
 
 /** The device handles of a batch: an array of strings that are not empty. */
 export function parseDevices(body: Buffer | undefined): readonly string[] | undefined {
-  try {
-    const value: unknown = JSON.parse(body?.toString("utf8") ?? "");
-    if (!Array.isArray(value)) return undefined;
-    const devices = value.filter((device): device is string => typeof device === "string" && device !== "");
-    return devices.length === value.length ? devices : undefined;
-  } catch {
-    return undefined;
-  }
+  const value = parseJson(body?.toString("utf8") ?? "");
+  if (!Array.isArray(value)) return undefined;
+  const devices = value.filter((device): device is string => typeof device === "string" && device !== "");
+  return devices.length === value.length ? devices : undefined;
 }

@@ -4,6 +4,7 @@ import { err, ok, type Result } from "./result.ts";
 import type { Hub } from "./hub.ts";
 import { parseInstallation, toChannel, toInstallationView } from "./installation.ts";
 import { applyInstallationPatch } from "./installationPatch.ts";
+import { parseJson } from "./json.ts";
 import type { Answer, Refusal } from "./refusal.ts";
 import type { HubRight } from "./sas.ts";
 import { parseSend, type Send, type SendHttpRequest } from "./sendRequest.ts";
@@ -87,7 +88,7 @@ export function findOperation(
 
 function putInstallation({ hub, id, body }: HubCall): Result<Answer, Refusal> {
   if (!isEntityId(id)) return err({ reason: "path_invalid" });
-  const parsed = parseInstallation(parseJson(body), id);
+  const parsed = parseInstallation(parseJson(body.toString("utf8")), id);
   if (!parsed.ok) return parsed;
   hub.installations.put(parsed.value);
   return ok({ status: 200, headers: XML });
@@ -105,7 +106,7 @@ function patchInstallation({ hub, id, body }: HubCall): Result<Answer, Refusal> 
   if (!isEntityId(id)) return err({ reason: "path_invalid" });
   const stored = hub.installations.get(id);
   if (stored === undefined) return err({ reason: "installation_unknown" });
-  const patched = applyInstallationPatch(stored, parseJson(body));
+  const patched = applyInstallationPatch(stored, parseJson(body.toString("utf8")));
   if (!patched.ok) return patched;
   const parsed = parseInstallation(patched.value, id);
   if (!parsed.ok) return parsed;
@@ -184,13 +185,4 @@ const XML = { "Content-Type": "application/xml; charset=utf-8" } as const;
 /** What the service allows in a path's segment. */
 function isEntityId(id: string): boolean {
   return /^[A-Za-z0-9._-]+$/.test(id);
-}
-
-/** `undefined` for what is not JSON, which no schema takes. */
-function parseJson(body: Buffer): unknown {
-  try {
-    return JSON.parse(body.toString("utf8"));
-  } catch {
-    return undefined;
-  }
 }

@@ -1,6 +1,7 @@
 // What a send asks for (docs/notification-hubs-protocol.md §5, §13): its notification and its target, parsed from the request. No I/O.
 import { err, ok, type Result } from "./result.ts";
 import type { HubChannel } from "./installation.ts";
+import { type JsonObject, parseJson, toObject } from "./json.ts";
 import { parseDevices, parseMultipart } from "./multipart.ts";
 import { type HubPlatform, platformOfFormat, platforms } from "./platforms.ts";
 import type { Refusal } from "./refusal.ts";
@@ -158,7 +159,7 @@ function findPayloadFault(
 }
 
 /** Firebase's own rules; the hub fills in message.token. */
-function findFcmFault(value: Readonly<Record<string, unknown>>): Refusal | undefined {
+function findFcmFault(value: JsonObject): Refusal | undefined {
   const message = toObject(value["message"]);
   if (message === undefined || Object.keys(value).length !== 1)
     return toRefusal('the body is not {"message":{…}}');
@@ -178,16 +179,8 @@ function parseProperties(body: Buffer): Readonly<Record<string, string>> | undef
   return entries.length === Object.keys(value).length ? Object.fromEntries(entries) : undefined;
 }
 
-function parseObject(body: Buffer): Readonly<Record<string, unknown>> | undefined {
-  try {
-    return toObject(JSON.parse(body.toString("utf8")));
-  } catch {
-    return undefined;
-  }
-}
-
-function toObject(value: unknown): Readonly<Record<string, unknown>> | undefined {
-  return typeof value === "object" && value !== null && !Array.isArray(value) ? { ...value } : undefined;
+function parseObject(body: Buffer): JsonObject | undefined {
+  return toObject(parseJson(body.toString("utf8")));
 }
 
 function toRefusal(why: string): Refusal {

@@ -1,6 +1,7 @@
 // The template language (docs/notification-hubs-protocol.md §10). No I/O.
 import { err, ok, type Result } from "./result.ts";
 import type { InstallationTemplate } from "./installation.ts";
+import { parseJson } from "./json.ts";
 import { escapeXml, unescapeXml } from "./xml.ts";
 
 export interface RenderedTemplate {
@@ -62,18 +63,10 @@ function renderBody(
     const raw = evaluate(text, properties);
     return raw.ok ? ok({ body: String(raw.value), contentType: "application/octet-stream" }) : raw;
   }
-  const rendered = renderJson(json.value, properties);
+  const rendered = renderJson(json, properties);
   return rendered.ok
     ? ok({ body: JSON.stringify(rendered.value), contentType: "application/json;charset=utf-8" })
     : rendered;
-}
-
-function parseJson(text: string): { readonly value: unknown } | undefined {
-  try {
-    return { value: JSON.parse(text) };
-  } catch {
-    return undefined;
-  }
 }
 
 function renderJson(value: unknown, properties: Properties): Rendered<unknown> {
