@@ -4,7 +4,7 @@ import * as z from "zod";
 import { toObject } from "./json.ts";
 import { err, ok, type Result } from "./result.ts";
 import { HUB_PLATFORMS, type HubPlatform, parsePlatform } from "./platforms.ts";
-import type { Refusal } from "./refusal.ts";
+import { type Refusal, toInvalidDescription, toInvalidTag } from "./refusal.ts";
 import { isTag } from "./tags.ts";
 
 interface BrowserChannel {
@@ -95,11 +95,13 @@ export function parseInstallation(
   if (!parsed.success) {
     // Where, but not what: the value may be a push channel.
     const where = parsed.error.issues.map(({ path }) => path.join("/") || "the document").join(", ");
-    return invalid(where);
+    return err(toInvalidDescription(where));
   }
   const document = parsed.data;
-  if (document.installationId !== installationId) return invalid("installationId is not the path's");
-  if (parseChannel(document.platform, document.pushChannel) === undefined) return invalid("pushChannel");
+  if (document.installationId !== installationId)
+    return err(toInvalidDescription("installationId is not the path's"));
+  if (parseChannel(document.platform, document.pushChannel) === undefined)
+    return err(toInvalidDescription("pushChannel"));
   const refusal = findTagFault(document);
   return refusal === undefined ? ok(document) : err(refusal);
 }
@@ -129,11 +131,7 @@ function findTagFault(document: InstallationDocument): Refusal | undefined {
   const templates = [document, ...tiles].flatMap((holder) => Object.values(holder.templates ?? {}));
   for (const { tags = [] } of [document, ...tiles, ...templates]) {
     const bad = tags.find((tag) => !isTag(tag));
-    if (bad !== undefined)
-      return {
-        reason: "tag_invalid",
-        detail: `An invalid tag(s) '${bad}' was supplied. Valid tag characters are alphanumeric, _, @, -, ., : and #.`,
-      };
+    if (bad !== undefined) return toInvalidTag(bad);
     const size = tags.join(",").length;
     if (size > MAX_SERIALIZED_TAGS)
       return {
@@ -211,11 +209,4 @@ export function toRegistrations(installation: InstallationDocument): readonly Re
 
 function toTagSet(tags: readonly string[]): ReadonlySet<string> {
   return new Set(tags.map((tag) => tag.toLowerCase()));
-}
-
-function invalid(where: string): Result<never, Refusal> {
-  return err({
-    reason: "description_invalid",
-    detail: `The specified resource description is invalid. (${where})`,
-  });
 }

@@ -3,7 +3,7 @@
 import * as z from "zod";
 import { type JsonObject, parseJson, toObject } from "./json.ts";
 import { err, ok, type Result } from "./result.ts";
-import type { Refusal } from "./refusal.ts";
+import { type Refusal, toInvalidDescription } from "./refusal.ts";
 
 const Patch = z.array(
   z.object({
@@ -21,11 +21,11 @@ type Step = z.infer<typeof Patch>[number];
 /** Applies all of the steps or none. */
 export function applyInstallationPatch(document: object, patch: unknown): Result<object, Refusal> {
   const steps = Patch.safeParse(patch);
-  if (!steps.success) return invalid("not a JSON Patch");
+  if (!steps.success) return err(toInvalidDescription("not a JSON Patch"));
   let current: JsonObject = { ...document };
   for (const step of steps.data) {
     const next = applyStep(current, step);
-    if (next === undefined) return invalid(`${step.op} ${step.path}`);
+    if (next === undefined) return err(toInvalidDescription(`${step.op} ${step.path}`));
     current = next;
   }
   return ok(current);
@@ -118,11 +118,4 @@ function setMember(holder: JsonObject, name: string, step: Step): JsonObject | u
 function fromJsonText(value: unknown, start: "[" | "{"): unknown {
   if (typeof value !== "string" || !value.trimStart().startsWith(start)) return value;
   return parseJson(value) ?? value;
-}
-
-function invalid(what: string): Result<never, Refusal> {
-  return err({
-    reason: "description_invalid",
-    detail: `The specified resource description is invalid. (${what})`,
-  });
 }

@@ -11,6 +11,8 @@ export interface Refusal {
 
 export type RefusalReason = keyof typeof refusals;
 
+const VALID_TAG_CHARACTERS = "Valid tag characters are alphanumeric, _, @, -, ., : and #.";
+
 const refusals = {
   token_missing: { status: 401, detail: "MissingToken: The authorization header was not found." },
   token_malformed: { status: 401, detail: "MalformedToken: The authorization header is malformed." },
@@ -44,7 +46,7 @@ const refusals = {
   description_invalid: { status: 400, detail: "The specified resource description is invalid." },
   tag_invalid: {
     status: 400,
-    detail: "An invalid tag(s) was supplied. Valid tag characters are alphanumeric, _, @, -, ., : and #.",
+    detail: `An invalid tag(s) was supplied. ${VALID_TAG_CHARACTERS}`,
   },
   tags_too_large: {
     status: 400,
@@ -63,6 +65,18 @@ const refusals = {
   failed: { status: 500, detail: "The emulator failed." },
   not_served: { status: 501, detail: "The operation exists, but not in this emulator." },
 } as const satisfies Readonly<Record<string, { status: number; detail: string | undefined }>>;
+
+/** `where` is the member, or the step of a patch, that is wrong. */
+export function toInvalidDescription(where: string): Refusal {
+  return { reason: "description_invalid", detail: `${refusals.description_invalid.detail} (${where})` };
+}
+
+export function toInvalidTag(tag: string): Refusal {
+  return {
+    reason: "tag_invalid",
+    detail: `An invalid tag(s) '${tag}' was supplied. ${VALID_TAG_CHARACTERS}`,
+  };
+}
 
 export interface Answer {
   readonly status: number;

@@ -1,6 +1,6 @@
 // Tags and tag expressions (docs/notification-hubs-protocol.md §9). No I/O.
 import { err, ok, type Result } from "./result.ts";
-import type { Refusal } from "./refusal.ts";
+import { type Refusal, toInvalidTag } from "./refusal.ts";
 
 export type TagExpression =
   | { readonly kind: "tag"; readonly tag: string }
@@ -35,11 +35,7 @@ export function parseTagExpression(text: string): Result<TagExpression, Refusal>
   if (list.length > MAX_TOKENS) return invalid("it is too long");
   const tags = list.filter((token) => !isOperator(token));
   const bad = tags.find((tag) => !tag.startsWith("$") && !isTag(tag));
-  if (bad !== undefined)
-    return err({
-      reason: "tag_invalid",
-      detail: `An invalid tag(s) '${bad}' was supplied. Valid tag characters are alphanumeric, _, @, -, ., : and #.`,
-    });
+  if (bad !== undefined) return err(toInvalidTag(bad));
   if (tags.some((tag) => tag.startsWith("$") && !isAutomaticTag(tag)))
     return invalid("it holds an unknown $");
   const limit = list.some((token) => token === "&&" || token === "!") ? MAX_TAGS_OF_MIXED : MAX_TAGS_OF_OR;
