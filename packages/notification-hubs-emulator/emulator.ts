@@ -61,7 +61,7 @@ export interface HubEmulator {
 export async function createHubEmulator(options: HubEmulatorOptions = {}): Promise<HubEmulator> {
   const emulation = await createEmulation(options);
   const { server, port } = await startServer(emulation, options.port ?? 0);
-  const { hubName, hub, hosts, rules, faults, requests, installations, save } = emulation;
+  const { hubName, hub, hosts, rules, faults, requests, save } = emulation;
   const url = `http://127.0.0.1:${port}/`;
   hosts.push(...toHosts(port));
   const usual = findUsualRule(rules);
@@ -76,10 +76,10 @@ export async function createHubEmulator(options: HubEmulatorOptions = {}): Promi
     },
     requests,
     deliveries: hub.deliveries,
-    installations: installations.list,
+    installations: hub.installations.list,
     fail: faults.add,
     clearFaults: faults.clear,
-    makeVisible: installations.makeVisible,
+    makeVisible: hub.installations.makeVisible,
     onDelivery: hub.onDelivery,
     setOutcome: hub.setOutcome,
     clear: () => {
@@ -107,7 +107,6 @@ async function createEmulation(options: HubEmulatorOptions): Promise<Emulation> 
     now,
     rules,
     hosts: [],
-    installations,
     hub: createHub(installations, now),
     faults: createFaultQueue(),
     requests: [],

@@ -26,7 +26,7 @@ export interface Send {
 type SendTarget =
   | { readonly kind: "everybody" }
   | { readonly kind: "tags"; readonly text: string; readonly expression: TagExpression }
-  | { readonly kind: "devices"; readonly channels: readonly HubChannel[]; readonly isBatch: boolean };
+  | { readonly kind: "devices"; readonly channels: readonly HubChannel[] };
 
 export interface SendHttpRequest {
   readonly isBatch: boolean;
@@ -103,11 +103,11 @@ function parseTarget(
   if (isBatch !== (devices !== undefined && isDirect)) return invalid("a batch is a direct send");
   if (isDirect || handle !== undefined) {
     if (tags !== undefined) return invalid("a direct send has no tags");
-    if (devices !== undefined) return ok({ kind: "devices", channels: devices, isBatch: true });
+    if (devices !== undefined) return ok({ kind: "devices", channels: devices });
     if (!isDirect || !handle) return invalid("a direct send has both direct=true and a device handle");
     const channel = parseHandle(handle, header);
     if (channel === undefined) return invalid("a direct send to a browser has the headers Auth and P256DH");
-    return ok({ kind: "devices", channels: [channel], isBatch: false });
+    return ok({ kind: "devices", channels: [channel] });
   }
   if (tags === undefined || tags.trim() === "") return ok({ kind: "everybody" });
   const expression = parseTagExpression(tags);

@@ -7,7 +7,6 @@ import type { FaultAnswer, FaultQueue, FaultTarget } from "./faults.ts";
 import type { Hub } from "./hub.ts";
 import { MAX_BODY_BYTES, parseTarget, readBody, type Target, toHeader, writeAnswer } from "./http.ts";
 import { toInstallationView } from "./installation.ts";
-import type { InstallationStore } from "./installationStore.ts";
 import { findOperation, type HubCall } from "./operations.ts";
 import { type Answer, type Refusal, type RefusalReason, toRefusedAnswer } from "./refusal.ts";
 import { err, type Result } from "./result.ts";
@@ -38,7 +37,6 @@ export interface Emulation {
   readonly rules: readonly HubRule[];
   /** The `host:port` names of this hub. */
   readonly hosts: string[];
-  readonly installations: InstallationStore;
   readonly hub: Hub;
   readonly faults: FaultQueue;
   readonly requests: Recorded[];
@@ -194,7 +192,7 @@ function inspect(
 ): void {
   const shown = new Map<string | undefined, () => readonly object[]>([
     ["deliveries", () => emulation.hub.deliveries],
-    ["installations", () => emulation.installations.list().map(toInstallationView)],
+    ["installations", () => emulation.hub.installations.list().map(toInstallationView)],
   ]).get(segments[1]);
   if (
     request.method !== "GET" ||
