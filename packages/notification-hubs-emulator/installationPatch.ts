@@ -31,72 +31,85 @@ export function applyInstallationPatch(document: object, patch: unknown): Result
   return ok(current);
 }
 
+/** A step as one object inside the document sees it: `path` leads on from that object. */
+interface Change extends Omit<Step, "path"> {
+  readonly path: readonly string[];
+}
+
 function applyStep(document: JsonObject, step: Step): JsonObject | undefined {
   // RFC 6901 §4: ~1 before ~0
   const path = step.path
     .slice(1)
     .split("/")
     .map((part) => part.replaceAll("~1", "/").replaceAll("~0", "~"));
-  const [top, ...rest] = path;
-  if (rest.length === 0 && (top === "pushChannel" || top === "userId")) return setMember(document, top, step);
-  if (top === "tags") return applyToTags(document, rest, step);
-  if (top === "templates") return applyToTemplates(document, rest, step);
-  if (top !== "secondaryTiles") return undefined;
-  return applyBelow(document, "secondaryTiles", rest, step, (tile, [part, ...below]) => {
-    if (part === "pushChannel" && below.length === 0) return setMember(tile, part, step);
-    if (part === "tags") return applyToTags(tile, below, step);
-    return part === "templates" ? applyToTemplates(tile, below, step) : undefined;
-  });
+  const [top, change] = descend({ ...step, path });
+  if (change.path.length === 0 && (top === "pushChannel" || top === "userId"))
+    return setMember(document, top, change);
+  if (top === "tags") return applyToTags(document, change);
+  if (top === "templates") return applyBelow(document, top, change, applyToTemplate);
+  return top === "secondaryTiles" ? applyBelow(document, top, change, applyToTile) : undefined;
 }
 
-function applyToTemplates(holder: JsonObject, path: readonly string[], step: Step): JsonObject | undefined {
-  return applyBelow(holder, "templates", path, step, (template, [part, ...below]) => {
-    if (part === "tags") return applyToTags(template, below, step);
-    if (below.length > 0) return undefined;
-    // add on headers replaces all of them
-    return part === "body" || part === "headers" || part === "expiry"
-      ? setMember(template, part, step)
-      : undefined;
-  });
+function applyToTile(tile: JsonObject, step: Change): JsonObject | undefined {
+  const [part, change] = descend(step);
+  if (part === "pushChannel" && change.path.length === 0) return setMember(tile, part, change);
+  if (part === "tags") return applyToTags(tile, change);
+  return part === "templates" ? applyBelow(tile, part, change, applyToTemplate) : undefined;
+}
+
+function applyToTemplate(template: JsonObject, step: Change): JsonObject | undefined {
+  const [part, change] = descend(step);
+  if (part === "tags") return applyToTags(template, change);
+  if (change.path.length > 0) return undefined;
+  // add on headers replaces all of them
+  return part === "body" || part === "headers" || part === "expiry"
+    ? setMember(template, part, change)
+    : undefined;
+}
+
+/** The name of the next member, and the change as that member sees it. */
+function descend(change: Change): readonly [string | undefined, Change] {
+  const [name, ...path] = change.path;
+  return [name, { ...change, path }];
 }
 
 /** `holder[name]` is an object of named things: sets or removes one, or goes into it. */
 function applyBelow(
   holder: JsonObject,
   name: string,
-  [key, ...rest]: readonly string[],
-  step: Step,
-  applyInside: (inner: JsonObject, path: readonly string[]) => JsonObject | undefined,
+  step: Change,
+  applyInside: (inner: JsonObject, change: Change) => JsonObject | undefined,
 ): JsonObject | undefined {
+  const [key, change] = descend(step);
   if (key === undefined || key === "") return undefined;
   const all = toObject(holder[name]) ?? {};
   const inner = Object.hasOwn(all, key) ? toObject(all[key]) : undefined;
   let changed: JsonObject | undefined;
-  if (rest.length === 0)
-    changed = step.op !== "add" && inner === undefined ? undefined : setMember(all, key, step);
+  if (change.path.length === 0)
+    changed = change.op !== "add" && inner === undefined ? undefined : setMember(all, key, change);
   else {
-    const below = inner === undefined ? undefined : applyInside(inner, rest);
+    const below = inner === undefined ? undefined : applyInside(inner, change);
     changed = below === undefined ? undefined : { ...all, [key]: below };
   }
   return changed === undefined ? undefined : { ...holder, [name]: changed };
 }
 
 /** `add` takes one tag or an array of them; a tag is removed by its value, not by its index. */
-function applyToTags(holder: JsonObject, path: readonly string[], step: Step): JsonObject | undefined {
+function applyToTags(holder: JsonObject, { op, path, value }: Change): JsonObject | undefined {
   const tags: readonly unknown[] = Array.isArray(holder["tags"]) ? holder["tags"] : [];
   const [tag, ...below] = path;
   if (below.length > 0) return undefined;
   if (tag !== undefined)
-    return step.op === "remove"
+    return op === "remove"
       ? setTags(
           holder,
           tags.filter((other) => other !== tag),
         )
       : undefined;
-  if (step.op === "remove") return setTags(holder, []);
-  const value = fromJsonText(step.value, "[");
-  const given: readonly unknown[] = Array.isArray(value) ? value : [value];
-  return { ...holder, tags: [...new Set(step.op === "add" ? [...tags, ...given] : given)] };
+  if (op === "remove") return setTags(holder, []);
+  const meant = fromJsonText(value, "[");
+  const given: readonly unknown[] = Array.isArray(meant) ? meant : [meant];
+  return { ...holder, tags: [...new Set(op === "add" ? [...tags, ...given] : given)] };
 }
 
 /** Without tags there is no member (§19, documented). */
@@ -108,10 +121,10 @@ function withoutMember(holder: JsonObject, name: string): JsonObject {
   return Object.fromEntries(Object.entries(holder).filter(([other]) => other !== name));
 }
 
-function setMember(holder: JsonObject, name: string, step: Step): JsonObject | undefined {
-  if (step.op === "remove") return withoutMember(holder, name);
-  if (step.value === undefined) return undefined;
-  return { ...holder, [name]: name === "headers" ? fromJsonText(step.value, "{") : step.value };
+function setMember(holder: JsonObject, name: string, { op, value }: Change): JsonObject | undefined {
+  if (op === "remove") return withoutMember(holder, name);
+  if (value === undefined) return undefined;
+  return { ...holder, [name]: name === "headers" ? fromJsonText(value, "{") : value };
 }
 
 /** A value typed as a string may hold the JSON of what is meant. */
