@@ -6,15 +6,16 @@
 import { once } from "node:events";
 import type { Server } from "node:http";
 import { createFaultQueue, type Fault } from "./faults.ts";
-import { createHub, type Delivery } from "./hub.ts";
+import { createHub } from "./hub.ts";
 import type { StoredInstallation } from "./installation.ts";
 import { createInstallationStore } from "./installationStore.ts";
+import type { Delivery } from "./pusher.ts";
 import type { PushOutcomeName } from "./pushService.ts";
 import { createDefaultRules, type HubRule } from "./sas.ts";
 import { type Emulation, type ReceivedRequest, startServer } from "./server.ts";
 import { createStateFile } from "./stateFile.ts";
 
-export type { Delivery } from "./hub.ts";
+export type { Delivery } from "./pusher.ts";
 
 export interface HubEmulatorOptions {
   /** Default: a free one. */
