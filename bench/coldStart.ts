@@ -1,14 +1,13 @@
 // Question: what does loading our bundle cost, beside a bare app of one function that is bundled the same way?
 // Each load in a fresh process, the variants alternating; the time is from the process's start until the functions are
 // registered. Run: npm run bench
-import { fork } from "node:child_process";
-import { once } from "node:events";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import Module from "node:module";
 import { join } from "node:path";
-import { fileURLToPath, pathToFileURL } from "node:url";
+import { pathToFileURL } from "node:url";
 import { bundle } from "../scripts/bundle.ts";
 import { root } from "../scripts/root.ts";
+import { runChild } from "./children.ts";
 import { toSummary } from "./report.ts";
 
 const ROUNDS = 15;
@@ -64,18 +63,15 @@ async function compare(): Promise<void> {
 }
 
 async function measure(path: string): Promise<number> {
-  const child = fork(fileURLToPath(import.meta.url), [path], {
-    env: {
-      PATH: process.env["PATH"],
-      STORAGE_TABLE_ENDPOINT: "https://account.table.core.windows.net",
-      NOTIFICATION_HUB_CONNECTION_STRING:
-        "Endpoint=sb://namespace.servicebus.windows.net/;SharedAccessKeyName=ListenAndSend;SharedAccessKey=a2V5",
-      NOTIFICATION_HUB_NAME: "hub",
-      AUTH_ISSUER: "https://login.microsoftonline.com/00000000-0000-0000-0000-000000000000/v2.0",
-      AUTH_AUDIENCE: "00000000-0000-0000-0000-000000000000",
-      PAYLOAD_KEK: "https://vault.vault.azure.net/keys/payload-kek",
-    },
+  const elapsedMs = await runChild(import.meta.url, [path], {
+    PATH: process.env["PATH"],
+    STORAGE_TABLE_ENDPOINT: "https://account.table.core.windows.net",
+    NOTIFICATION_HUB_CONNECTION_STRING:
+      "Endpoint=sb://namespace.servicebus.windows.net/;SharedAccessKeyName=ListenAndSend;SharedAccessKey=a2V5",
+    NOTIFICATION_HUB_NAME: "hub",
+    AUTH_ISSUER: "https://login.microsoftonline.com/00000000-0000-0000-0000-000000000000/v2.0",
+    AUTH_AUDIENCE: "00000000-0000-0000-0000-000000000000",
+    PAYLOAD_KEK: "https://vault.vault.azure.net/keys/payload-kek",
   });
-  const [[elapsedMs]] = await Promise.all([once(child, "message"), once(child, "exit")]);
   return Number(elapsedMs);
 }

@@ -1,9 +1,6 @@
 // Question: what does dropExpired cost for a day of 100 rows and for one of 20,000?
 // Variants alternate, each pass in a fresh process over its own tables, against one Azurite. Run: npm run bench
-import { fork } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { once } from "node:events";
-import { fileURLToPath } from "node:url";
 import { TableClient } from "@azure/data-tables";
 import { createAzurite } from "../local/azurite.ts";
 import { createClock } from "../shared/base/clock.ts";
@@ -15,6 +12,7 @@ import { createDropExpired } from "../shared/retention/retention.ts";
 import { Secret } from "../shared/base/secret.ts";
 import { createTables } from "../shared/store/table.ts";
 import { createTableStore } from "../shared/store/tableStore.ts";
+import { runChild } from "./children.ts";
 import { toSummary } from "./report.ts";
 
 const ROUNDS = 5;
@@ -52,8 +50,7 @@ async function compare(): Promise<void> {
       for (const rows of round % 2 === 0 ? VARIANTS : VARIANTS.toReversed()) {
         const prefix = `b${randomBytes(8).toString("hex")}`;
         await prepare(azurite.connectionString, prefix, rows);
-        const child = fork(fileURLToPath(import.meta.url), [azurite.connectionString, prefix]);
-        const [[elapsedMs]] = await Promise.all([once(child, "message"), once(child, "exit")]);
+        const elapsedMs = await runChild(import.meta.url, [azurite.connectionString, prefix]);
         results.get(rows)?.push(Number(elapsedMs));
       }
     for (const [rows, values] of results) console.log(`${rows} rows, ms: ${toSummary(values, 1)}`);

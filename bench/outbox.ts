@@ -1,11 +1,9 @@
 // Question: what does a pass of redeliverPushes cost as the outbox grows while the hub cannot be reached, does anything that
 // needs no hub wait for it, and how fast does the backlog drain once the hub is back?
 // Each size in a fresh process over its own tables, against one Azurite. Run: npm run bench -- outbox [SIZE...]
-import { fork } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { createServer, type Server } from "node:http";
-import { fileURLToPath } from "node:url";
+import { createServer } from "node:http";
 import { createAzurite } from "../local/azurite.ts";
 import { type Clock, createClock } from "../shared/base/clock.ts";
 import { createLog } from "../shared/base/log.ts";
@@ -21,6 +19,7 @@ import { createService, type Service } from "../shared/service.ts";
 import type { OutboxChange, Store } from "../shared/store/store.ts";
 import { createTables } from "../shared/store/table.ts";
 import { createTableStore } from "../shared/store/tableStore.ts";
+import { runChild } from "./children.ts";
 
 const SIZES = [2_000, 20_000, 200_000];
 /** Rows that the drain finds due, and whose payloads exist. */
@@ -214,27 +213,19 @@ async function compare(sizes: readonly number[]): Promise<void> {
   }).listen(0, "127.0.0.1");
   try {
     await once(hub, "listening");
+    const address = hub.address();
+    if (address === null || typeof address === "string") throw new Error("not listening on a port");
+    const url = `http://127.0.0.1:${address.port}`;
     const results = new Map<number, Measured>();
-    for (const size of sizes.length > 0 ? sizes : SIZES)
-      results.set(size, await runChild(azurite.connectionString, hub, size));
+    for (const size of sizes.length > 0 ? sizes : SIZES) {
+      const measured = await runChild(import.meta.url, [azurite.connectionString, url, String(size)]);
+      results.set(size, measured as Measured); // what measure() made
+    }
     print(results);
   } finally {
     hub.close();
     await azurite.close();
   }
-}
-
-async function runChild(connectionString: string, hub: Server, size: number): Promise<Measured> {
-  const address = hub.address();
-  if (address === null || typeof address === "string") throw new Error("not listening on a port");
-  const url = `http://127.0.0.1:${address.port}`;
-  const child = fork(fileURLToPath(import.meta.url), [connectionString, url, String(size)]);
-  const exited = once(child, "exit").then(() => {
-    throw new Error(`the measurement of ${size} rows ended without a result`);
-  });
-  exited.catch(() => undefined);
-  const [measured] = (await Promise.race([once(child, "message"), exited])) as readonly unknown[];
-  return measured as Measured;
 }
 
 function print(results: ReadonlyMap<number, Measured>): void {

@@ -6,7 +6,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { fileURLToPath } from "node:url";
 
-const HELPERS = new Set(["run", "report"]);
+const HELPERS = new Set(["run", "report", "children"]);
 const folder = fileURLToPath(new URL(".", import.meta.url));
 const file = `${folder}README.md`;
 const all = readdirSync(folder)

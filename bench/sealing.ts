@@ -1,15 +1,13 @@
 // Question: what do sealing and opening a payload cost, beside jose's JWE with the same cipher (dir, A256GCM)?
 // Variants alternate, each in a fresh process; CPU time of the whole process for each operation.
 // Run: npm run bench -- sealing
-import { fork } from "node:child_process";
 import { createSecretKey, randomBytes } from "node:crypto";
-import { once } from "node:events";
-import { fileURLToPath } from "node:url";
 import { compactDecrypt, CompactEncrypt } from "jose";
 import { Secret } from "../shared/base/secret.ts";
 import { openPayload, sealPayload } from "../shared/crypto/payload.ts";
 import type { RecipientKey } from "../shared/crypto/keyring.ts";
 import { createNotificationId } from "../shared/domain/id.ts";
+import { runChild } from "./children.ts";
 import { toSummary } from "./report.ts";
 
 const ROUNDS = 7;
@@ -80,8 +78,7 @@ async function compare(): Promise<void> {
       const results = { ours: [] as number[], jose: [] as number[] };
       for (let round = 0; round < ROUNDS; round++)
         for (const one of round % 2 === 0 ? VARIANTS : VARIANTS.toReversed()) {
-          const child = fork(fileURLToPath(import.meta.url), [one, name, String(bytes)]);
-          const [[microseconds]] = await Promise.all([once(child, "message"), once(child, "exit")]);
+          const microseconds = await runChild(import.meta.url, [one, name, String(bytes)]);
           results[one].push(Number(microseconds));
         }
       for (const one of VARIANTS)

@@ -1,13 +1,11 @@
 // Question: what does verifying a token cost that was seen before, beside jose's jwtVerify with a remote key set?
 // Variants alternate, each in a fresh process; CPU time of the whole process for each verification. Both check signature,
 // issuer, audience and times; ours also the scope and the user. Run: npm run bench -- tokenCache
-import { fork } from "node:child_process";
 import { generateKeyPairSync } from "node:crypto";
-import { once } from "node:events";
-import { fileURLToPath } from "node:url";
 import { createRemoteJWKSet, customFetch, jwtVerify, SignJWT } from "jose";
 import { createTokenVerifier } from "../shared/auth/token.ts";
 import { createLog } from "../shared/base/log.ts";
+import { runChild } from "./children.ts";
 import { toSummary } from "./report.ts";
 
 const ROUNDS = 7;
@@ -108,9 +106,7 @@ async function compare(): Promise<void> {
     const results = new Map<Variant, number[]>(VARIANTS.map((name) => [name, []]));
     for (let round = 0; round < ROUNDS; round++)
       for (const name of round % 2 === 0 ? VARIANTS : VARIANTS.toReversed()) {
-        const child = fork(fileURLToPath(import.meta.url), [name, alg]);
-        const [[microseconds]] = await Promise.all([once(child, "message"), once(child, "exit")]);
-        results.get(name)?.push(Number(microseconds));
+        results.get(name)?.push(Number(await runChild(import.meta.url, [name, alg])));
       }
     for (const [name, values] of results) console.log(`${alg}, ${name}, µs of CPU: ${toSummary(values, 2)}`);
     const ratios = (results.get("jose") ?? []).map((value, i) => value / (results.get("ours")?.[i] ?? NaN));

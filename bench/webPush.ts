@@ -2,11 +2,9 @@
 // that no implementation can do without (one key generation, one derivation)?
 // The variants alternate in slices within one process, a fresh one for each round; CPU time of the whole process for each
 // message, without the network. Run: npm run bench -- webPush
-import { fork } from "node:child_process";
 import { createECDH, randomBytes } from "node:crypto";
-import { once } from "node:events";
-import { fileURLToPath } from "node:url";
 import webPush from "web-push";
+import { createVapidKey } from "../scripts/vapidKey.ts";
 import { createClock } from "../shared/base/clock.ts";
 import { createLog } from "../shared/base/log.ts";
 import { createVapidTokens, parseVapidKeys } from "../shared/crypto/vapid.ts";
@@ -14,7 +12,8 @@ import { createNotificationId } from "../shared/domain/id.ts";
 import type { Subscription } from "../shared/domain/installation.ts";
 import type { PushMessage } from "../shared/push/sender.ts";
 import { buildWebPushRequest } from "../shared/push/webPushRequest.ts";
-import { toSummary } from "./report.ts";
+import { runChild } from "./children.ts";
+import { toMedian, toSummary } from "./report.ts";
 
 const ROUNDS = 7;
 const SUBSCRIPTIONS = 1000;
@@ -55,15 +54,8 @@ async function measure(): Promise<Costs> {
   };
 }
 
-function toMedian(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN;
-}
-
 function ours(): (subscription: Subscription) => Promise<unknown> {
-  const { publicKey, privateKey } = webPush.generateVAPIDKeys();
-  const point = Buffer.from(publicKey, "base64url");
-  const [x, y] = [point.subarray(1, 33).toString("base64url"), point.subarray(33).toString("base64url")];
-  const keys = parseVapidKeys(JSON.stringify({ keys: [{ kty: "EC", crv: "P-256", x, y, d: privateKey }] }));
+  const keys = parseVapidKeys(JSON.stringify({ keys: [createVapidKey().jwk] }));
   const [key] = keys.ok ? keys.value : [];
   if (key === undefined) throw new Error("no key");
   const toAuthorization = createVapidTokens({
@@ -97,11 +89,8 @@ function floor(): (subscription: Subscription) => unknown {
 
 async function compare(): Promise<void> {
   const rounds: Costs[] = [];
-  for (let round = 0; round < ROUNDS; round++) {
-    const child = fork(fileURLToPath(import.meta.url), ["round"]);
-    const [[costs]] = await Promise.all([once(child, "message"), once(child, "exit")]);
-    rounds.push(costs as Costs); // what measure() made
-  }
+  for (let round = 0; round < ROUNDS; round++)
+    rounds.push((await runChild(import.meta.url, ["round"])) as Costs); // what measure() made
   for (const name of VARIANTS)
     console.log(
       `${name}, µs of CPU: ${toSummary(
