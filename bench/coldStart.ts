@@ -5,7 +5,7 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import Module from "node:module";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { bundle } from "../scripts/bundle.ts";
+import { bundle, bundleApp } from "../scripts/bundle.ts";
 import { root } from "../scripts/root.ts";
 import { runChild } from "./children.ts";
 import { toSummary } from "./report.ts";
@@ -47,7 +47,7 @@ async function compare(): Promise<void> {
   try {
     await writeFile(join(directory, "bare.ts"), BARE);
     await bundle(join(directory, "bare.ts"), join(directory, "bare"));
-    await bundle("functions/main.ts", join(directory, "ours"));
+    await bundleApp(join(directory, "ours"));
     await writeFile(join(directory, "package.json"), '{ "type": "module" }');
     const variants = ["bare", "ours"] as const;
     const results = { bare: [] as number[], ours: [] as number[] };

@@ -2,7 +2,7 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { styleText } from "node:util";
-import { bundle } from "../scripts/bundle.ts";
+import { bundleApp } from "../scripts/bundle.ts";
 import { root } from "../scripts/root.ts";
 import { wrap } from "./columns.ts";
 import { toCommands } from "./commands.ts";
@@ -38,7 +38,7 @@ export async function serve(options: ServeOptions): Promise<number> {
   let stack: Stack | undefined;
   try {
     const builtAtMs = performance.now();
-    await bundle("functions/main.ts", join(root, "dist"));
+    await bundleApp();
     sayPart("Bundle", `dist/, built in ${Math.round(performance.now() - builtAtMs)} ms`, say);
     lock = await lockData(say);
     stack = await createStack({

@@ -3,8 +3,8 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { accessSync, constants } from "node:fs";
-import { delimiter, join } from "node:path";
-import { bundle } from "../scripts/bundle.ts";
+import { delimiter } from "node:path";
+import { bundleApp } from "../scripts/bundle.ts";
 import { root } from "../scripts/root.ts";
 import { createAzurite } from "./azurite.ts";
 import { createClosing } from "./closing.ts";
@@ -28,7 +28,7 @@ async function run(command: string): Promise<number> {
   process.on("SIGINT", () => undefined).on("SIGTERM", () => undefined);
   try {
     say("Starting …");
-    await bundle("functions/main.ts", join(root, "dist"));
+    await bundleApp();
     const services = keep(
       await createServices({ onPart: ({ name, url }) => say(`  ${name.padEnd(18)}${url}`), onTrouble: say }),
     );

@@ -1,6 +1,4 @@
 // npm run build: dist/, which the Functions host loads. `npm start` and `npm test` run it first.
-import { join } from "node:path";
-import { bundle } from "./bundle.ts";
-import { root } from "./root.ts";
+import { bundleApp } from "./bundle.ts";
 
-await bundle("functions/main.ts", join(root, "dist"));
+await bundleApp();

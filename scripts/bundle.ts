@@ -4,6 +4,11 @@ import { basename, join } from "node:path";
 import { build, type Metafile } from "esbuild";
 import { root } from "./root.ts";
 
+/** Bundles the app, into dist/ unless told otherwise; answers what went in. */
+export function bundleApp(directory = join(root, "dist")): Promise<Metafile> {
+  return bundle("functions/main.ts", directory);
+}
+
 /** Bundles an entry into a directory, which holds nothing else afterwards; answers what went in. */
 export async function bundle(entry: string, directory: string): Promise<Metafile> {
   const { outputFiles, metafile } = await build({

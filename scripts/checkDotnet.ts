@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createSender } from "../clients/sender/sender.ts";
 import { createStack } from "../local/stack.ts";
-import { bundle } from "./bundle.ts";
+import { bundleApp } from "./bundle.ts";
 import { hasDotnet, run } from "./dotnet.ts";
 import { root } from "./root.ts";
 
@@ -45,7 +45,7 @@ async function check(): Promise<number> {
 }
 
 async function runDevice(device: string): Promise<number> {
-  await bundle("functions/main.ts", join(root, "dist"));
+  await bundleApp();
   const stack = await createStack();
   try {
     const { issuer, host, functionKey } = stack;

@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createStack } from "../local/stack.ts";
-import { bundle } from "./bundle.ts";
+import { bundleApp } from "./bundle.ts";
 import { hasDotnet, run } from "./dotnet.ts";
 import { root } from "./root.ts";
 
@@ -28,7 +28,7 @@ else console.log("dotnet is not installed: no client was generated from the API'
 
 async function check(): Promise<number> {
   const directory = mkdtempSync(join(tmpdir(), "secure-push-generators-"));
-  await bundle("functions/main.ts", join(root, "dist"));
+  await bundleApp();
   const stack = await createStack();
   try {
     const { host, issuer, functionKey } = stack;

@@ -3,7 +3,7 @@
 import { copyFile, mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import type { Metafile } from "esbuild";
-import { bundle } from "./bundle.ts";
+import { bundleApp } from "./bundle.ts";
 import { root } from "./root.ts";
 
 const usual = join(root, "dist/package");
@@ -12,7 +12,7 @@ const directory = resolve(process.argv[2] ?? usual);
 if (directory === usual) await rm(directory, { recursive: true, force: true });
 await mkdir(directory, { recursive: true });
 if ((await readdir(directory)).length > 0) throw new Error(`${directory} is not empty`);
-const metafile = await bundle("functions/main.ts", join(directory, "dist"));
+const metafile = await bundleApp(join(directory, "dist"));
 await copyFile(join(root, "host.json"), join(directory, "host.json"));
 await copyFile(join(root, "LICENSE"), join(directory, "LICENSE"));
 await writeFile(join(directory, "package.json"), await readManifest());
