@@ -2,7 +2,6 @@
 // `npm start` (services.ts). Nothing is kept: the data ends with it.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { accessSync, constants } from "node:fs";
 import { delimiter } from "node:path";
 import { bundleApp } from "../scripts/bundle.ts";
 import { root } from "../scripts/root.ts";
@@ -10,6 +9,7 @@ import { createAzurite } from "./azurite.ts";
 import { createClosing } from "./closing.ts";
 import { wrap } from "./columns.ts";
 import { findCoreTools, NO_CORE_TOOLS } from "./coreTools.ts";
+import { isExecutable } from "./executable.ts";
 import { createServices } from "./services.ts";
 
 const say = (text: string) => {
@@ -53,14 +53,5 @@ async function run(command: string): Promise<number> {
     return 1;
   } finally {
     await close();
-  }
-}
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    return false;
   }
 }

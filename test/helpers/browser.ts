@@ -1,6 +1,6 @@
 // One Chromium for all browser tests. Where there is none, the tests are skipped, and a line says so.
-import { accessSync, constants } from "node:fs";
 import { type Browser, type CDPSession, chromium } from "playwright-core";
+import { isExecutable } from "../../local/executable.ts";
 import type { Stack } from "../../local/stack.ts";
 
 /** What all browser tests share. */
@@ -30,15 +30,6 @@ const ARGUMENTS = [
 export function launch(): Promise<Browser> {
   if (executablePath === undefined) throw new Error("no browser");
   return chromium.launch({ executablePath, args: ARGUMENTS });
-}
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 /** The DevTools protocol's own id of a registration. */
