@@ -12,6 +12,7 @@ import { runDevices } from "./liveDevices.ts";
 import { type Page, servePage } from "./page/server.ts";
 import { type Lock, lockDirectory } from "./lock.ts";
 import type { StartOptions } from "./options.ts";
+import { toPartLines } from "./partLines.ts";
 import type { Part } from "./services.ts";
 import { createStack, type Ports, type Stack } from "./stack.ts";
 import { playStory, type Story } from "./story.ts";
@@ -28,7 +29,6 @@ const PAGE_PORT = 7070;
 /** Often, so that a push becomes `accepted` while one looks at the page. */
 const SETTINGS = { REDELIVER_SCHEDULE: "*/5 * * * * *" };
 const DATA = join(root, ".local");
-const NAME_COLUMNS = 18;
 
 /** Resolves with the exit code when everything has ended. */
 export async function serve(options: ServeOptions): Promise<number> {
@@ -136,7 +136,7 @@ async function lockData(say: (line: string) => void): Promise<Lock | undefined> 
 }
 
 function sayPart(name: string, text: string, say: (line: string) => void): void {
-  for (const line of wrap(text, { first: `  ${name.padEnd(NAME_COLUMNS)}` })) say(line);
+  for (const line of toPartLines(name, text)) say(line);
 }
 
 function toPartText({ url, takenPort, note }: Part): string {

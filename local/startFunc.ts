@@ -10,11 +10,13 @@ import { createClosing } from "./closing.ts";
 import { wrap } from "./columns.ts";
 import { findCoreTools, NO_CORE_TOOLS } from "./coreTools.ts";
 import { isExecutable } from "./executable.ts";
+import { toPartLines } from "./partLines.ts";
 import { createServices } from "./services.ts";
 
-const say = (text: string) => {
-  for (const line of wrap(text)) process.stdout.write(`${line}\n`);
+const write = (lines: readonly string[]) => {
+  for (const line of lines) process.stdout.write(`${line}\n`);
 };
+const say = (text: string) => write(wrap(text));
 
 const func = findCoreTools(process.env["PATH"] ?? "", { delimiter, isExecutable });
 if (func === undefined) {
@@ -30,7 +32,7 @@ async function run(command: string): Promise<number> {
     say("Starting …");
     await bundleApp();
     const services = keep(
-      await createServices({ onPart: ({ name, url }) => say(`  ${name.padEnd(18)}${url}`), onTrouble: say }),
+      await createServices({ onPart: ({ name, url }) => write(toPartLines(name, url)), onTrouble: say }),
     );
     const blobs = keep(await createAzurite({ service: "blob" })); // the host keeps the locks of its timers there
     // Settings in the environment win over those of local.settings.json.
