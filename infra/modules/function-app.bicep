@@ -1,6 +1,6 @@
 // The app on Flex Consumption, and its settings. test/infra/infra.test.ts compares their names with those that the code reads.
 
-import { SecretSetting, Tags } from 'types.bicep'
+import { SecretSetting, Tags, toSecretName } from 'types.bicep'
 
 @export()
 @description('Settings of the app that have a default, and are not secret.')
@@ -175,7 +175,7 @@ param subnetName string
 var secretReferences = toObject(
   secretSettings,
   setting => setting,
-  setting => '@Microsoft.KeyVault(SecretUri=${vault.properties.vaultUri}secrets/${toLower(replace(setting, '_', '-'))})'
+  setting => '@Microsoft.KeyVault(SecretUri=${vault.properties.vaultUri}secrets/${toSecretName(setting)})'
 )
 
 resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' existing = {

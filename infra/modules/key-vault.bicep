@@ -1,7 +1,7 @@
 // The vault: the key-encryption key, the hub's connection string (copied from the hub straight into a secret), and the
 // secrets that operators put there for other senders. The app's identity may wrap with that key and read those secrets.
 
-import { SecretSetting, Tags } from 'types.bicep'
+import { SecretSetting, Tags, toSecretName } from 'types.bicep'
 
 @description('Required. Region of every resource.')
 param location string
@@ -133,7 +133,7 @@ resource secretRole 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
 resource senderSecrets 'Microsoft.KeyVault/vaults/secrets@2025-05-01' existing = [
   for setting in secretSettings: {
     parent: vault
-    name: toLower(replace(setting, '_', '-'))
+    name: toSecretName(setting)
   }
 ]
 

@@ -1,4 +1,4 @@
-// Types that several modules use. Nothing is deployed from here.
+// Types and functions that several modules use. Nothing is deployed from here.
 
 @export()
 @description('Tags of a resource.')
@@ -16,3 +16,7 @@ type SecretSetting =
   | 'MPNS_CERTIFICATE_NEXT'
   | 'MPNS_PRIVATE_KEY_NEXT'
   | 'MPNS_CERTIFICATE_NEXT_PASSWORD'
+
+@export()
+@description('Name of the secret that holds a setting.')
+func toSecretName(setting SecretSetting) string => toLower(replace(setting, '_', '-'))
