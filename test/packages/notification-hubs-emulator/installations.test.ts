@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import type { HubEmulator } from "../../../packages/notification-hubs-emulator/emulator.ts";
 import {
   createSdkClient,
   put,
@@ -9,6 +10,15 @@ import {
   toDetail,
   toInstallation,
 } from "./clients.ts";
+
+function sendToBrowsers(hub: HubEmulator, tag: string): Promise<Response> {
+  const headers = {
+    "ServiceBusNotification-Format": "browser",
+    "ServiceBusNotification-Tags": tag,
+    "Content-Type": "application/json",
+  };
+  return request(hub, "POST", "messages", { headers, body: "{}" });
+}
 
 describe("an installation", () => {
   test.each<{ what: string; document: object; detail?: string }>([
@@ -120,26 +130,12 @@ describe("an installation", () => {
     const document = { ...toInstallation("i1", "t"), platform: "browser", pushChannel };
     expect((await put(hub, document, "i1")).status).toBe(200);
     expect(await (await request(hub, "GET", "installations/i1")).json()).toMatchObject({ pushChannel });
-    await request(hub, "POST", "messages", {
-      headers: {
-        "ServiceBusNotification-Format": "browser",
-        "ServiceBusNotification-Tags": "t",
-        "Content-Type": "application/json",
-      },
-      body: "{}",
-    });
+    await sendToBrowsers(hub, "t");
     const browserKeys = { p256dh: "BP", auth: "AU" };
     expect(hub.deliveries).toMatchObject([{ pushChannel: channel.endpoint, browserKeys }]);
     // A channel that is gone is recognised in both forms.
     hub.setOutcome(channel.endpoint, "ExpiredChannel");
-    await request(hub, "POST", "messages", {
-      headers: {
-        "ServiceBusNotification-Format": "browser",
-        "ServiceBusNotification-Tags": "t",
-        "Content-Type": "application/json",
-      },
-      body: "{}",
-    });
+    await sendToBrowsers(hub, "t");
     expect(hub.installations()).toMatchObject([{ pushChannelExpired: true }]);
   });
 
