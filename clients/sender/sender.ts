@@ -9,7 +9,7 @@ export interface SenderOptions {
   readonly url: string;
   /** A function key, or a source of app-only access tokens where the deployment asks for them. */
   readonly credential: { readonly functionKey: string } | { readonly getToken: () => Promise<string> };
-  /** How long one call may take in all, retries included. Default: one minute. */
+  /** How long one call may take in all, retries included; the time of `getToken` is its own. Default: one minute. */
   readonly timeoutMs?: number;
   /** Replaces the global one, for tests and proxies. */
   readonly fetch?: typeof globalThis.fetch;
@@ -83,12 +83,15 @@ export function createSender(options: SenderOptions): Sender {
     sendSecure: async (request, { signal, idempotencyKey = crypto.randomUUID() } = {}) => {
       if (request.payload === undefined) throw new TypeError("payload: is missing");
       const headers = { "idempotency-key": idempotencyKey };
-      return readSent(await call(options, { url: `${base}/notifications`, body: request, headers, signal }));
+      return readSent(
+        (await call(options, { url: `${base}/notifications`, body: request, headers, signal })).body,
+      );
     },
     getReceipts: async (id, to, { signal } = {}) =>
-      readReceipts(await call(options, { url: `${base}/receipts`, body: { id, to }, signal })),
+      readReceipts((await call(options, { url: `${base}/receipts`, body: { id, to }, signal })).body),
     eraseRecipients: async (to, { signal } = {}) => {
-      await call(options, { url: `${base}/recipients/erase`, body: { to }, signal });
+      const { status } = await call(options, { url: `${base}/recipients/erase`, body: { to }, signal });
+      if (status !== 202) throw toForeignAnswer();
     },
   };
 }
@@ -110,17 +113,17 @@ interface Call {
 }
 
 /** Repeats a call until it succeeds, is refused for good, or has no time left. Every call here can be repeated safely. */
-async function call(options: SenderOptions, { url, body, headers, signal }: Call): Promise<unknown> {
+async function call(options: SenderOptions, { url, body, headers, signal }: Call): Promise<Answered> {
   const { timeoutMs = DEFAULT_TIMEOUT_MS, sleep = sleepFor } = options;
   const end = performance.now() + timeoutMs;
   const text = JSON.stringify(body);
   for (let attempt = 1; ; attempt++) {
     signal?.throwIfAborted();
     const leftMs = end - performance.now();
-    const limit = AbortSignal.timeout(Math.max(1, Math.min(ATTEMPT_TIMEOUT_MS, leftMs)));
+    const limit = AbortSignal.timeout(Math.ceil(Math.max(1, Math.min(ATTEMPT_TIMEOUT_MS, leftMs))));
     const within = signal === undefined ? limit : AbortSignal.any([signal, limit]);
     const result = await attemptCall(options, url, { body: text, headers: headers ?? {}, signal: within });
-    if (result.kind === "answered") return result.body;
+    if (result.kind === "answered") return result;
     signal?.throwIfAborted();
     const waitMs = result.retryAfterMs ?? toBackoffMs(attempt);
     if (result.kind === "refused" || performance.now() + waitMs >= end) throw result.error;
@@ -128,8 +131,14 @@ async function call(options: SenderOptions, { url, body, headers, signal }: Call
   }
 }
 
+interface Answered {
+  readonly kind: "answered";
+  readonly status: number;
+  readonly body: unknown;
+}
+
 type Attempt =
-  | { readonly kind: "answered"; readonly body: unknown }
+  | Answered
   | {
       readonly kind: "refused" | "temporary";
       readonly error: SecurePushError;
@@ -161,7 +170,7 @@ async function attemptCall(
       redirect: "manual",
     });
     const text = await response.text();
-    if (response.ok) return { kind: "answered", body: text === "" ? undefined : parseJson(text) };
+    if (response.ok) return { kind: "answered", status: response.status, body: parseJson(text) };
     return toFailedAttempt(response, text);
   } catch (cause) {
     return { kind: "temporary", error: new SecurePushError("The service could not be reached", { cause }) };
@@ -212,16 +221,20 @@ function sleepFor(ms: number, signal: AbortSignal): Promise<void> {
 
 // Answers: an answer that is not the service's own (a proxy's page, say) must not pass for one.
 
+function toForeignAnswer(): SecurePushError {
+  return new SecurePushError("The answer is not one of this service");
+}
+
 function readSent(body: unknown): Sent {
   if (hasTexts(body, ["id", "createdAt", "expiresAt", "push"])) return body as unknown as Sent;
-  throw new SecurePushError("The answer is not one of this service");
+  throw toForeignAnswer();
 }
 
 function readReceipts(body: unknown): Receipts {
   const receipts: unknown = hasTexts(body, ["id"]) ? body["receipts"] : undefined;
   if (Array.isArray(receipts) && receipts.every((receipt) => hasTexts(receipt, ["to", "push"])))
     return body as Receipts;
-  throw new SecurePushError("The answer is not one of this service");
+  throw toForeignAnswer();
 }
 
 function readProblem(text: string): Problem | undefined {

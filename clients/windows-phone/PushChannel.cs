@@ -73,6 +73,10 @@ namespace SecurePush.WindowsPhone
             {
                 // No network: the next start of the app registers.
             }
+            catch (TaskCanceledException)
+            {
+                // The timeout of the HttpClient: the same.
+            }
         }
 
         private async Task ShowAsync(string id)
@@ -81,7 +85,7 @@ namespace SecurePush.WindowsPhone
             show(id, text); // on a thread of the pool: go to the user interface through its Dispatcher
         }
 
-        /// <summary>Null where the user has to sign in, or where there is no network.</summary>
+        /// <summary>Null where there is no payload: the user has to sign in, it is gone, or the service cannot be reached.</summary>
         private async Task<string> FetchAsync(string id)
         {
             try
@@ -97,6 +101,10 @@ namespace SecurePush.WindowsPhone
             catch (HttpRequestException)
             {
                 return null;
+            }
+            catch (TaskCanceledException)
+            {
+                return null; // the timeout of the HttpClient
             }
         }
 

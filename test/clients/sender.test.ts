@@ -94,6 +94,18 @@ test("it sends, reads receipts and erases, against the service", async () => {
   await expect(sender.eraseRecipients(["ada"])).resolves.toBeUndefined();
 });
 
+test("a short time limit is one: attempts within it are made, and repeated", async () => {
+  await using scripted = await createScripted([answer(503, {}), answer(201, sent)], { timeoutMs: 5_000 });
+  expect(await scripted.sender.sendSecure({ to: ["ada"], payload: 1 })).toEqual(sent);
+  expect(scripted.seen).toHaveLength(2);
+});
+
+test("an erasure is accepted with 202, and with nothing that a proxy answers in its place", async () => {
+  await using scripted = await createScripted([answer(200, "<html>"), answer(202, {})]);
+  await expect(scripted.sender.eraseRecipients(["ada"])).rejects.toThrow("not one of this service");
+  await expect(scripted.sender.eraseRecipients(["ada"])).resolves.toBeUndefined();
+});
+
 test("two calls are two notifications; two calls with one key of the caller are one (P4)", async () => {
   const sender = createSender({ url: api.url, credential: { functionKey: api.functionKey } });
   const request = { to: ["ada"], payload: 1 };

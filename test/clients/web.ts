@@ -99,6 +99,19 @@ export function testWebClient(get: () => Running): void {
     await expect.poll(() => listShown(tab), POLL).toContainEqual({ body: "First.", tag: first.id });
   });
 
+  test("a payload that the app cannot read shows the generic text, and holds up nothing", async () => {
+    await using visited = await visit();
+    const { tab } = visited;
+    await start(tab);
+    const strange = await sender.sendSecure({ to: ["alice"], payload: null });
+    await deliver(tab, JSON.stringify({ secureId: strange.id }));
+    const generic = { body: "Open the app to read it.", tag: strange.id };
+    await expect.poll(() => listShown(tab), POLL).toContainEqual(generic);
+    const next = await sender.sendSecure({ to: ["alice"], payload: { text: "Next." } });
+    await deliver(tab, JSON.stringify({ secureId: next.id }));
+    await expect.poll(() => listShown(tab), POLL).toContainEqual({ body: "Next.", tag: next.id });
+  });
+
   test("a subscription that the browser replaced is registered in place of the old one", async () => {
     await using visited = await visit();
     const { tab, context } = visited;

@@ -17,7 +17,7 @@ import { createState, type State } from "./state.ts";
 export interface PushWorkerOptions {
   /** Shown where the payload cannot be fetched. It must reveal nothing. */
   readonly genericText: NotificationText;
-  /** Makes the text of a notification from its payload. */
+  /** Makes the text of a notification from its payload. Where it throws, the generic text is shown. */
   readonly toText: (payload: unknown) => NotificationText;
   /** What a click on a notification opens, unless a page of the app is open. Default: the worker's scope. */
   readonly openUrl?: string;
@@ -93,7 +93,7 @@ async function fetchAndShow(worker: Worker, id: string): Promise<boolean> {
   try {
     const answer = await fetchWithRetries(worker, `notifications/${encodeURIComponent(id)}`);
     if (answer.isOk && isNotification(answer.body)) {
-      await show(worker, id, worker.options.toText(answer.body.payload));
+      await show(worker, id, toTextOrGeneric(worker.options, answer.body.payload));
       await state.addSeen(id);
       await report(worker, { type: "shown", notification: answer.body });
       return true;
@@ -105,6 +105,15 @@ async function fetchAndShow(worker: Worker, id: string): Promise<boolean> {
     return failure.status === 404;
   } finally {
     inProgress.delete(id);
+  }
+}
+
+/** What the app cannot read (a later version's payload, say) is no reason to show nothing. */
+function toTextOrGeneric({ toText, genericText }: PushWorkerOptions, payload: unknown): NotificationText {
+  try {
+    return toText(payload);
+  } catch {
+    return genericText;
   }
 }
 
