@@ -1,8 +1,8 @@
 // Rows of the tables of idempotency keys, one table for each day, dropped whole (docs/storage.md).
 import * as z from "zod";
 import type { ClaimKey } from "../crypto/keyring.ts";
-import { type Day, NotificationId, parseDayName, toDayName } from "../domain/id.ts";
-import { isCurrent, RowDamagedError } from "./rows.ts";
+import { type Day, NotificationId, toDayName } from "../domain/id.ts";
+import { isCurrent, listDayTables, RowDamagedError } from "./rows.ts";
 import type { Claim, ClaimRows } from "./store.ts";
 import type { RowKey, StoredRow, Tables } from "./table.ts";
 
@@ -19,12 +19,7 @@ export function createClaimRows(tables: Tables): ClaimRows {
     deleteClaim: async (day, key, etag, signal) => {
       await tables.remove(toClaimRowKey(day, key), etag, signal);
     },
-    listClaimDays: async (signal) => {
-      const names = await tables.listTables(IDEMPOTENCY, signal);
-      return names
-        .map((name) => parseDayName(name.slice(IDEMPOTENCY.length)))
-        .filter((day) => day !== undefined);
-    },
+    listClaimDays: (signal) => listDayTables(tables, IDEMPOTENCY, signal),
     prepareClaimDay: (day, signal) => tables.makeTable(IDEMPOTENCY + toDayName(day), undefined, signal),
     dropClaimDay: (day, signal) => tables.dropTable(IDEMPOTENCY + toDayName(day), signal),
   };

@@ -1,10 +1,10 @@
 // Rows of the tables of dead letters, one table for each week, dropped whole (docs/storage.md). A notification's dead
 // letter lies in the week of its expiry, so that its ID names the table; a task's in the week in which it was given up.
 import * as z from "zod";
-import { type Day, toDay, toDayName, toExpiryDay, parseDayName, NotificationId } from "../domain/id.ts";
+import { type Day, toDay, toDayName, toExpiryDay, NotificationId } from "../domain/id.ts";
 import { DEAD_LETTER_REASONS, type DeadLetter, type OutboxKey, StoredWork } from "../outbox/work.ts";
 import { chunkCount, toWorkText, toWorkValues } from "./outboxRows.ts";
-import { isCurrent, jsonOf } from "./rows.ts";
+import { isCurrent, jsonOf, listDayTables } from "./rows.ts";
 import type { DeadLetterRows } from "./store.ts";
 import type { RowKey, StoredRow, Tables } from "./table.ts";
 
@@ -14,7 +14,8 @@ const WEEK_DAYS = 7;
 export function createDeadLetterRows(tables: Tables): DeadLetterRows {
   return {
     putDeadLetter: async (key, { work, ...values }, now, signal) => {
-      const row = toKey(key, now);
+      const id = NotificationId.safeParse(key);
+      const row = id.success ? toLetterKey(id.data) : toRowKeyOf(toDay(now), key);
       for (;;) {
         const found = await tables.read(row, signal, ["v"]);
         const written = await tables.write(row, { ...values, ...toWorkValues(work) }, found?.etag, signal);
@@ -22,20 +23,14 @@ export function createDeadLetterRows(tables: Tables): DeadLetterRows {
       }
     },
     readDeadLetter: async (id, signal) => {
-      const row = await tables.read(toKey(id, new Date(0)), signal);
+      const row = await tables.read(toLetterKey(id), signal);
       const value = row && toDeadLetter(row);
       return value && { etag: row.etag, value };
     },
     writeDeadLetter: async (id, { work, ...values }, etag, signal) =>
-      (await tables.write(toKey(id, new Date(0)), { ...values, ...toWorkValues(work) }, etag, signal)) !==
-      undefined,
-    deleteDeadLetter: (id, etag, signal) => tables.remove(toKey(id, new Date(0)), etag, signal),
-    listDeadLetterWeeks: async (signal) => {
-      const names = await tables.listTables(DEAD_LETTERS, signal);
-      return names
-        .map((name) => parseDayName(name.slice(DEAD_LETTERS.length)))
-        .filter((day) => day !== undefined);
-    },
+      (await tables.write(toLetterKey(id), { ...values, ...toWorkValues(work) }, etag, signal)) !== undefined,
+    deleteDeadLetter: (id, etag, signal) => tables.remove(toLetterKey(id), etag, signal),
+    listDeadLetterWeeks: (signal) => listDayTables(tables, DEAD_LETTERS, signal),
     dropDeadLetterWeek: (week, signal) => tables.dropTable(DEAD_LETTERS + toDayName(week), signal),
   };
 }
@@ -45,10 +40,12 @@ function toWeek(day: Day): Day {
   return day - ((day + 3) % WEEK_DAYS);
 }
 
-function toKey(key: OutboxKey, now: Date): RowKey {
-  const id = NotificationId.safeParse(key);
-  const week = toWeek(id.success ? toExpiryDay(id.data) : toDay(now));
-  return { table: DEAD_LETTERS + toDayName(week), partitionKey: key.slice(-1), rowKey: key };
+function toLetterKey(id: NotificationId): RowKey {
+  return toRowKeyOf(toExpiryDay(id), id);
+}
+
+function toRowKeyOf(day: Day, key: OutboxKey): RowKey {
+  return { table: DEAD_LETTERS + toDayName(toWeek(day)), partitionKey: key.slice(-1), rowKey: key };
 }
 
 const DeadLetterValues = z.object({

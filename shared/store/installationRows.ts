@@ -159,8 +159,9 @@ const FormerValues = z.object({
 });
 
 function toFormer({ partitionKey, rowKey, etag, values }: StoredRow): Versioned<FormerChannel> | undefined {
+  if (!rowKey.startsWith(FORMER)) return undefined;
   const parsed = FormerValues.safeParse(values);
-  if (!rowKey.startsWith(FORMER) || !parsed.success) return undefined;
+  if (!parsed.success) return undefined;
   const { removedAt, ...rest } = parsed.data;
   const value = {
     recipientKey: partitionKey as RecipientKey,

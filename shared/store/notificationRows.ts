@@ -3,7 +3,7 @@
 import type { RecipientKey } from "../crypto/keyring.ts";
 import { type Day, NotificationId, toDayName, toExpiryDay } from "../domain/id.ts";
 import { Display, Urgency } from "../domain/notification.ts";
-import { instant, isCurrent, markRow, RowDamagedError, bytes } from "./rows.ts";
+import { instant, isCurrent, RowDamagedError, bytes } from "./rows.ts";
 import {
   GONE,
   type Gone,
@@ -20,6 +20,7 @@ import type { RowKey, StoredRow, Tables, Value, Values } from "./table.ts";
 /** A binary property holds 64 KiB at most (Azure Tables' data model). */
 const CHUNK_BYTES = 65_536;
 const MAX_CHUNKS = 16;
+const MAX_MARK_TRIES = 5;
 const MARKS = ["v", "gone", "createdAt", "expiresAt", "fetchedAt", "readAt", "push"];
 
 export const NOTIFICATIONS = "notifications";
@@ -29,35 +30,8 @@ export function toNotificationTable(day: Day): string {
 }
 
 export function createNotificationRows(tables: Tables): NotificationRows {
-  /** Replaces a row by a tombstone, whatever the row has become meanwhile. */
-  async function bury(
-    key: RowKey,
-    toTombstone: (row: StoredRow) => Values | undefined,
-    signal: AbortSignal,
-  ): Promise<"buried" | "missing"> {
-    for (;;) {
-      const row = await tables.read(key, signal, MARKS);
-      if (row === undefined) return "missing";
-      const values = toTombstone(row);
-      if (values === undefined) return "buried";
-      if ((await tables.write(key, values, row.etag, signal)) !== undefined) return "buried";
-    }
-  }
-
   return {
-    insertNotification: async (row, how, signal) => {
-      const key = toNotificationKey(row.recipientKey, row.id);
-      const values = toValues(row);
-      for (;;) {
-        if ((await tables.write(key, values, undefined, signal)) !== undefined) return;
-        const found = await tables.read(key, signal, MARKS);
-        if (found === undefined) continue;
-        // What was taken back was promised to nobody, and may be promised anew.
-        if (toGone(found.values) !== "rolledBack") return;
-        if (how === "new") throw new StoreUnavailableError("it was taken back while it was written");
-        if ((await tables.write(key, values, found.etag, signal)) !== undefined) return;
-      }
-    },
+    insertNotification: (row, how, signal) => insert(tables, row, how, signal),
     readNotification: async (recipientKey, id, signal) => {
       const row = await tables.read(toNotificationKey(recipientKey, id), signal);
       if (row === undefined) return undefined;
@@ -92,38 +66,71 @@ export function createNotificationRows(tables: Tables): NotificationRows {
         signal,
       ),
     deleteNotification: async (recipientKey, id, signal) => {
-      await bury(
-        toNotificationKey(recipientKey, id),
-        ({ values }) => {
-          if (toGone(values) !== undefined) return undefined;
-          const { gone: _, v: __, ...marks } = toKnownValues(values);
-          return { ...marks, gone: "deleted" };
-        },
-        signal,
-      );
+      await bury(tables, toNotificationKey(recipientKey, id), toDeleted, signal);
     },
     eraseNotification: async (recipientKey, id, signal) => {
-      await bury(
-        toNotificationKey(recipientKey, id),
-        ({ values }) => (toGone(values) === "erased" ? undefined : { gone: "erased" }),
-        signal,
-      );
+      await bury(tables, toNotificationKey(recipientKey, id), toErased, signal);
     },
-    rollBackNotification: async (recipientKey, id, signal) => {
-      const key = toNotificationKey(recipientKey, id);
-      const tombstone = { gone: "rolledBack" };
-      for (;;) {
-        // Without a row, a tombstone refuses a write that is still on its way.
-        const outcome = await bury(
-          key,
-          ({ values }) => (toGone(values) === undefined ? tombstone : undefined),
-          signal,
-        );
-        if (outcome === "buried" || (await tables.write(key, tombstone, undefined, signal)) !== undefined)
-          return;
-      }
-    },
+    rollBackNotification: (recipientKey, id, signal) =>
+      rollBack(tables, toNotificationKey(recipientKey, id), signal),
   };
+}
+
+async function insert(
+  tables: Tables,
+  row: NotificationRow,
+  how: "new" | "again",
+  signal: AbortSignal,
+): Promise<void> {
+  const key = toNotificationKey(row.recipientKey, row.id);
+  const values = toValues(row);
+  for (;;) {
+    if ((await tables.write(key, values, undefined, signal)) !== undefined) return;
+    const found = await tables.read(key, signal, MARKS);
+    if (found === undefined) continue;
+    // What was taken back was promised to nobody, and may be promised anew.
+    if (toGone(found.values) !== "rolledBack") return;
+    if (how === "new") throw new StoreUnavailableError("it was taken back while it was written");
+    if ((await tables.write(key, values, found.etag, signal)) !== undefined) return;
+  }
+}
+
+/** Replaces a row by a tombstone, whatever the row has become meanwhile. */
+async function bury(
+  tables: Tables,
+  key: RowKey,
+  toTombstone: (values: StoredRow["values"]) => Values | undefined,
+  signal: AbortSignal,
+): Promise<"buried" | "missing"> {
+  for (;;) {
+    const row = await tables.read(key, signal, MARKS);
+    if (row === undefined) return "missing";
+    const tombstone = toTombstone(row.values);
+    if (tombstone === undefined) return "buried";
+    if ((await tables.write(key, tombstone, row.etag, signal)) !== undefined) return "buried";
+  }
+}
+
+/** The tombstone of a row that is deleted keeps its marks. */
+function toDeleted(values: StoredRow["values"]): Values | undefined {
+  if (toGone(values) !== undefined) return undefined;
+  const { gone: _, v: __, ...marks } = toKnownValues(values);
+  return { ...marks, gone: "deleted" };
+}
+
+function toErased(values: StoredRow["values"]): Values | undefined {
+  return toGone(values) === "erased" ? undefined : { gone: "erased" };
+}
+
+async function rollBack(tables: Tables, key: RowKey, signal: AbortSignal): Promise<void> {
+  const tombstone = { gone: "rolledBack" };
+  const toRolledBack = (values: StoredRow["values"]) =>
+    toGone(values) === undefined ? tombstone : undefined;
+  for (;;) {
+    if ((await bury(tables, key, toRolledBack, signal)) === "buried") return;
+    // Without a row, a tombstone refuses a write that is still on its way.
+    if ((await tables.write(key, tombstone, undefined, signal)) !== undefined) return;
+  }
 }
 
 /** Adds a time to a row that has none of that name; the first one stays. */
@@ -149,6 +156,22 @@ async function addOnce(
     signal,
   );
   return gone === undefined ? "marked" : "gone";
+}
+
+/** Adds marks to a row, without reading its payload; `decide` sees each version that the race brings and may find nothing left to do. */
+async function markRow(
+  tables: Tables,
+  key: RowKey,
+  decide: (row: StoredRow) => Values | undefined,
+  signal: AbortSignal,
+): Promise<void> {
+  for (let tries = 0; tries < MAX_MARK_TRIES; tries++) {
+    const row = await tables.read(key, signal, MARKS);
+    const values = row && decide(row);
+    if (row === undefined || values === undefined) return;
+    if ((await tables.merge(key, values, row.etag, signal)) !== undefined) return;
+  }
+  throw new Error("a mark lost every race for its row");
 }
 
 /** The ID names its table, the token the partition: a read is one point read. */

@@ -35,7 +35,7 @@ export function createOutboxRows(tables: Tables): OutboxRows {
       );
       return row && { etag: row.etag, value: toOutboxRow(row, key) };
     },
-    writeOutbox: async (change, signal) => (await writeOne(tables, change, signal)) ?? undefined,
+    writeOutbox: (change, signal) => writeOne(tables, change, signal),
     writeOutboxBatch: (changes, signal) => writeBatch(tables, changes, signal),
     listDue: async ({ queue, shard, until, after }, limit, signal) => {
       const start = `due-${queue}-`;
@@ -98,12 +98,12 @@ function toEntryKeys(key: OutboxKey, due: Due): readonly string[] {
 }
 
 /** The operations of one change; the row's own comes first, and decides. */
-function toOperations({ key, before, after }: OutboxChange): readonly TableOperation[] {
-  const rowKey = toRowKey(key);
+function toOperations(change: OutboxChange): readonly TableOperation[] {
+  const { key, before, after } = change;
   const old = before === undefined ? [] : toEntryKeys(key, before.value.due);
   const wanted = after === undefined ? [] : toEntryKeys(key, after.due);
   return [
-    toRowOperation(rowKey, { key, ...(before && { before }), ...(after && { after }) }),
+    toRowOperation(change),
     ...old
       .filter((entry) => !wanted.includes(entry))
       .map((entry) => ({ kind: "delete" as const, rowKey: entry })),
@@ -111,7 +111,8 @@ function toOperations({ key, before, after }: OutboxChange): readonly TableOpera
   ];
 }
 
-function toRowOperation(rowKey: string, { before, after }: OutboxChange): TableOperation {
+function toRowOperation({ key, before, after }: OutboxChange): TableOperation {
+  const rowKey = toRowKey(key);
   if (after === undefined) return { kind: "delete", rowKey, ...(before && { etag: before.etag }) };
   const values = toOutboxValues(after);
   if (before === undefined) return { kind: "insert", rowKey, values };
@@ -144,10 +145,9 @@ async function writeBatch(
   signal: AbortSignal,
 ): Promise<readonly (string | undefined)[]> {
   const results: (string | undefined)[] = [];
-  for (const group of toGroups(changes)) {
-    const partitionKey = toShard(group[0]?.change.key ?? ("" as OutboxKey));
+  for (const { shard, group } of toGroups(changes)) {
     const all = group.flatMap(({ operations }) => operations);
-    const etags = await tables.transact(OUTBOX, partitionKey, all, signal);
+    const etags = await tables.transact(OUTBOX, shard, all, signal);
     let position = 0;
     for (const { change, index, operations } of group) {
       // One row that has changed undoes the whole transaction; then each is written by itself.
@@ -165,16 +165,23 @@ interface IndexedChange {
 }
 
 /** Changes of one shard, as many as one transaction takes. */
-function toGroups(changes: readonly OutboxChange[]): readonly (readonly IndexedChange[])[] {
-  const groups: IndexedChange[][] = [];
-  const open = new Map<string, { readonly group: IndexedChange[]; size: number }>();
+interface Group {
+  readonly shard: string;
+  readonly group: IndexedChange[];
+  /** Operations. */
+  size: number;
+}
+
+function toGroups(changes: readonly OutboxChange[]): readonly Group[] {
+  const groups: Group[] = [];
+  const open = new Map<string, Group>();
   for (const [index, change] of changes.entries()) {
     const operations = toOperations(change);
     const shard = toShard(change.key);
     let current = open.get(shard);
     if (current === undefined || current.size + operations.length > MAX_OPERATIONS) {
-      current = { group: [], size: 0 };
-      groups.push(current.group);
+      current = { shard, group: [], size: 0 };
+      groups.push(current);
       open.set(shard, current);
     }
     current.group.push({ change, index, operations });

@@ -1,29 +1,12 @@
 // Reading rows that can be damaged, and older or newer than this code. I/O through the tables that are handed in.
 import * as z from "zod";
-import type { RowKey, StoredRow, Tables, Values } from "./table.ts";
+import { type Day, parseDayName } from "../domain/id.ts";
+import type { RowKey, StoredRow, Tables } from "./table.ts";
 import { ROW_VERSION } from "./tableEntity.ts";
-
-const MAX_MARK_TRIES = 5;
 
 /** A row that this code cannot have written: damaged, or moved by somebody. It is never served. */
 export class RowDamagedError extends Error {
   readonly code = "ROW_DAMAGED";
-}
-
-/** Adds marks to a row; `decide` sees each version that the race brings and may find nothing left to do. */
-export async function markRow(
-  tables: Tables,
-  key: RowKey,
-  decide: (row: StoredRow) => Values | undefined,
-  signal: AbortSignal,
-): Promise<void> {
-  for (let tries = 0; tries < MAX_MARK_TRIES; tries++) {
-    const row = await tables.read(key, signal);
-    const values = row && decide(row);
-    if (row === undefined || values === undefined) return;
-    if ((await tables.merge(key, values, row.etag, signal)) !== undefined) return;
-  }
-  throw new Error("a mark lost every race for its row");
 }
 
 /** Deletes a row, whatever it has become meanwhile. */
@@ -32,6 +15,20 @@ export async function eraseRow(tables: Tables, key: RowKey, signal: AbortSignal)
     const row = await tables.read(key, signal);
     if (row === undefined || (await tables.remove(key, row.etag, signal))) return;
   }
+}
+
+/** The days of tables that are named by a prefix and a day. What is named otherwise is not ours. */
+export async function listDayTables(
+  tables: Tables,
+  prefix: string,
+  signal: AbortSignal,
+): Promise<readonly Day[]> {
+  return parseDayNames((await tables.listTables(prefix, signal)).map((name) => name.slice(prefix.length)));
+}
+
+/** The days of names that `toDayName` made. */
+export function parseDayNames(names: readonly string[]): readonly Day[] {
+  return names.map(parseDayName).filter((day) => day !== undefined);
 }
 
 /** A row of a shape that this code does not know is not read as if it were of this one. */

@@ -2,9 +2,8 @@
 import type { Day } from "../domain/id.ts";
 import { StoreUnavailableError } from "./store.ts";
 import { toRowPath } from "./tableEntity.ts";
-import type { TableAnswer, TableRequest, TableTransport } from "./tableTransport.ts";
-
 import type { RowKey } from "./table.ts";
+import type { TableAnswer, TableRequest, TableTransport } from "./tableTransport.ts";
 
 /** What every operation needs. */
 export interface Access {
@@ -45,6 +44,8 @@ export function toError(status: number): Error {
 export function isBeingDeleted({ text }: { readonly text: string }): boolean {
   return text.includes("TableBeingDeleted");
 }
+
+/** Makes a table; one that exists already is as good. */
 export async function createTable(access: Access, table: string, signal: AbortSignal): Promise<void> {
   const request = {
     method: "POST",
@@ -52,7 +53,5 @@ export async function createTable(access: Access, table: string, signal: AbortSi
     headers: { prefer: "return-no-content" },
     body: JSON.stringify({ TableName: access.toName(table) }),
   } as const;
-  const answer = await access.transport.send(request, signal);
-  if (answer.status === 409 && isBeingDeleted(answer)) throw toError(answer.status);
-  check(answer, [201, 204, 409]);
+  await expect(access, request, [201, 204, 409], signal);
 }

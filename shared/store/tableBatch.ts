@@ -3,18 +3,13 @@
 // Source: learn.microsoft.com/rest/api/storageservices/performing-entity-group-transactions
 import { toEntityText, toRowPath, type Values } from "./tableEntity.ts";
 
-/** What one answer of the store takes (Azure Tables: at most 100 operations). */
+/** What one transaction takes (Azure Tables: at most 100 operations). */
 export const MAX_OPERATIONS = 100;
 
 /** `put` inserts the row or replaces whatever is there. An operation with an ETag changes exactly that version. */
 export type TableOperation =
   | { readonly kind: "insert" | "put"; readonly rowKey: string; readonly values: Values }
-  | {
-      readonly kind: "replace" | "merge";
-      readonly rowKey: string;
-      readonly values: Values;
-      readonly etag: string;
-    }
+  | { readonly kind: "replace"; readonly rowKey: string; readonly values: Values; readonly etag: string }
   | { readonly kind: "delete"; readonly rowKey: string; readonly etag?: string };
 
 const BATCH = "batch_secure_push";
@@ -22,7 +17,7 @@ const CHANGES = "changeset_secure_push";
 
 export const BATCH_CONTENT_TYPE = `multipart/mixed; boundary=${BATCH}`;
 
-const METHODS = { insert: "POST", put: "PUT", replace: "PUT", merge: "PATCH", delete: "DELETE" } as const;
+const METHODS = { insert: "POST", put: "PUT", replace: "PUT", delete: "DELETE" } as const;
 
 /** The body of a transaction. `baseUrl` is the account's address. */
 export function toBatchBody(

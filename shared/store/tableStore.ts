@@ -1,14 +1,14 @@
 // Our rows in Azure Table Storage: which table, which keys, which properties (docs/storage.md).
 import type { WrappedKey } from "../crypto/kek.ts";
 import { both } from "../base/deadline.ts";
-import { type Day, parseDayName, toDayName } from "../domain/id.ts";
+import { toDayName } from "../domain/id.ts";
 import { createClaimRows } from "./claimRows.ts";
 import { createDeadLetterRows } from "./deadLetterRows.ts";
 import { createInstallationRows } from "./installationRows.ts";
 import { createNotificationRows, NOTIFICATIONS, toNotificationTable } from "./notificationRows.ts";
 import { createOutboxRows } from "./outboxRows.ts";
 import { createPauseRows } from "./pauseRows.ts";
-import { bytes, eraseRow, isCurrent, RowDamagedError, text } from "./rows.ts";
+import { bytes, eraseRow, isCurrent, listDayTables, parseDayNames, RowDamagedError, text } from "./rows.ts";
 import type { Store } from "./store.ts";
 import type { RowKey, StoredRow, Tables } from "./table.ts";
 
@@ -39,13 +39,13 @@ export function createTableStore(tables: Tables): Store {
     },
 
     listDays: async (signal) => {
-      const [names, keys] = await both(
-        tables.listTables(NOTIFICATIONS, signal),
+      const [days, keys] = await both(
+        listDayTables(tables, NOTIFICATIONS, signal),
         tables.list({ table: "keys", partitionKey: "day" }, Infinity, signal),
       );
       return {
-        tables: toDays(names.map((name) => name.slice(NOTIFICATIONS.length))),
-        keys: toDays(keys.map(({ rowKey }) => rowKey)),
+        tables: new Set(days),
+        keys: new Set(parseDayNames(keys.map(({ rowKey }) => rowKey))),
       };
     },
     prepareDay: (day, signal) => tables.makeTable(toNotificationTable(day), day, signal),
@@ -59,11 +59,6 @@ export function createTableStore(tables: Tables): Store {
       await tables.read(toKeyRowKey("root", "v1"), signal);
     },
   };
-}
-
-/** What is named otherwise is not ours. */
-function toDays(names: readonly string[]): ReadonlySet<Day> {
-  return new Set(names.map(parseDayName).filter((day) => day !== undefined));
 }
 
 function toKeyRowKey(kind: "root" | "day", name: string): RowKey {

@@ -7,20 +7,17 @@ import {
   type TableOperation,
   toBatchBody,
 } from "./tableBatch.ts";
-import { toEntityText, type Values } from "./tableEntity.ts";
+import { ROW_VERSION, toEntityText, type Values } from "./tableEntity.ts";
 import type { TableRequest } from "./tableTransport.ts";
-
 import { type Access, createTable, expect, pathOf, toError } from "./tableAccess.ts";
 import { read } from "./tableReads.ts";
 import type { RowKey } from "./table.ts";
-import { ROW_VERSION } from "./tableEntity.ts";
 
 /**
  * A write carries a value of its own, `w`. The SDK repeats a request whose answer was lost, and then the store refuses
  * the repetition although the first one took effect (R93); `w` tells whose write it was.
  */
-function stamp(values: Values): { readonly w: string; readonly stamped: Values } {
-  const w = randomUUID();
+function stamp(values: Values, w: string = randomUUID()): { readonly w: string; readonly stamped: Values } {
   return { w, stamped: { v: ROW_VERSION, w, ...values } };
 }
 
@@ -85,11 +82,9 @@ export async function transact(
   signal: AbortSignal,
 ): Promise<readonly (string | undefined)[] | undefined> {
   if (operations.length > MAX_OPERATIONS) throw new Error("a transaction takes at most 100 operations");
-  const { w } = stamp({});
+  const w = randomUUID();
   const stamped = operations.map((operation) =>
-    operation.kind === "delete"
-      ? operation
-      : { ...operation, values: { v: ROW_VERSION, w, ...operation.values } },
+    operation.kind === "delete" ? operation : { ...operation, values: stamp(operation.values, w).stamped },
   );
   const { transport, toName } = access;
   const request: TableRequest = {

@@ -52,9 +52,6 @@ describe("a transaction", () => {
     expect(
       await transact(put, { kind: "replace", rowKey: "a", values: { n: 2 }, etag: stale }),
     ).toBeUndefined();
-    expect(
-      await transact(put, { kind: "merge", rowKey: "a", values: { n: 2 }, etag: stale }),
-    ).toBeUndefined();
     expect(await transact(put, { kind: "delete", rowKey: "a", etag: stale })).toBeUndefined();
     expect(await transact(put, { kind: "delete", rowKey: "x" })).toBeUndefined();
     expect(await transact(put, { kind: "insert", rowKey: "a", values: {} })).toBeUndefined();
