@@ -33,6 +33,7 @@ async function send(agents: Agents, request: PipelineRequest): Promise<PipelineR
   const isSecure = url.protocol === "https:";
   if (!isSecure && !request.allowInsecureConnection) throw new Error("a request without TLS is not allowed");
   const { abortSignal } = request;
+  if (abortSignal?.aborted === true) throw toAbortError(); // its event has passed
   const body = typeof request.body === "string" ? request.body : undefined;
   const headers: Record<string, string | number> = request.headers.toJSON({ preserveCase: true });
   headers["content-length"] = body === undefined ? 0 : Buffer.byteLength(body);
@@ -47,19 +48,23 @@ async function send(agents: Agents, request: PipelineRequest): Promise<PipelineR
             resolve({
               request,
               status: incoming.statusCode ?? 0,
-              headers: createHttpHeaders(toHeaders(incoming.headers)),
+              headers: createHttpHeaders(toFlatHeaders(incoming.headers)),
               bodyAsText,
             }),
           (error: unknown) => reject(toRestError(error, request)),
         );
       },
     );
-    const abort = () => outgoing.destroy(new DOMException("the call was aborted", "AbortError"));
+    const abort = () => outgoing.destroy(toAbortError());
     abortSignal?.addEventListener("abort", abort);
     outgoing.on("close", () => abortSignal?.removeEventListener("abort", abort));
     outgoing.on("error", (error) => reject(toRestError(error, request)));
     outgoing.end(body);
   });
+}
+
+function toAbortError(): DOMException {
+  return new DOMException("the call was aborted", "AbortError");
 }
 
 async function readBody(incoming: http.IncomingMessage): Promise<string> {
@@ -68,7 +73,8 @@ async function readBody(incoming: http.IncomingMessage): Promise<string> {
   return Buffer.concat(chunks).toString("utf8");
 }
 
-function toHeaders(headers: http.IncomingHttpHeaders): Record<string, string> {
+/** Of several fields of one name their values joined by commas. */
+export function toFlatHeaders(headers: http.IncomingHttpHeaders): Record<string, string> {
   const flat: Record<string, string> = {};
   for (const [name, value] of Object.entries(headers))
     if (value !== undefined) flat[name] = typeof value === "string" ? value : value.join(", ");

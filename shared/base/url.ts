@@ -14,3 +14,11 @@ export function isSecure(url: URL, allowLoopback: boolean): boolean {
 export function isBare({ search, hash, username, password }: URL): boolean {
   return [search, hash, username, password].every((part) => part === "");
 }
+
+/**
+ * Whether a text is what the URL parser writes, but for the case of letters and the slash of an empty path. Whatever the
+ * parser changed (other digits, backslashes, tabs) could be read differently elsewhere (R131).
+ */
+export function isNormalised(text: string, { href }: URL): boolean {
+  return [text, `${text}/`].some((form) => form.toLowerCase() === href.toLowerCase());
+}

@@ -29,7 +29,6 @@ export interface Ephemeral {
 }
 
 const SALT_BYTES = 16;
-const PUBLIC_KEY_BYTES = 65;
 const KEY_BYTES = 16;
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
@@ -134,9 +133,4 @@ function expand(pseudoRandomKey: KeyObject, info: readonly Uint8Array[]): Buffer
   const hmac = createHmac("sha256", pseudoRandomKey);
   for (const part of info) hmac.update(part);
   return hmac.update(FIRST_BLOCK).digest();
-}
-
-/** The length of a body whose plaintext is padded to so many bytes. */
-export function toBodyBytes(paddedBytes: number): number {
-  return HEADER_BYTES + PUBLIC_KEY_BYTES + paddedBytes + 1 + TAG_BYTES;
 }

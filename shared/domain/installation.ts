@@ -2,6 +2,7 @@
 // inside, the type is the proof. No I/O.
 import { ECDH } from "node:crypto";
 import * as z from "zod";
+import { isNormalised } from "../base/url.ts";
 import { optional } from "./optional.ts";
 
 /** The id that a device gives itself. Two users' devices may have the same one. */
@@ -123,10 +124,13 @@ function channelUri() {
     .regex(/^[hH][tT][tT][pP][sS]:\/\/[!-"$-~]+$/, message)
     .transform((text, context) => {
       const url = URL.parse(text);
-      // Without a path the parser adds one.
-      const isNormalised =
-        url !== null && [text, `${text}/`].some((form) => form.toLowerCase() === url.href.toLowerCase());
-      if (isNormalised && url.protocol === "https:" && url.username === "" && url.password === "")
+      if (
+        url !== null &&
+        isNormalised(text, url) &&
+        url.protocol === "https:" &&
+        url.username === "" &&
+        url.password === ""
+      )
         return url.href;
       context.addIssue({ code: "custom", message });
       return z.NEVER;

@@ -3,6 +3,7 @@
 // the service must not be talked into calling an inner network (SSRF; R130 to R133). No I/O.
 import { BlockList, isIP } from "node:net";
 import { err, ok, type Result } from "../base/result.ts";
+import { isNormalised } from "../base/url.ts";
 
 /** One entry of a list of hosts: `host[:port][;private]`. */
 export interface HostRule {
@@ -61,9 +62,7 @@ export type UrlRefusal =
 export function judgeUrl(text: string, rules: readonly HostRule[]): Result<AllowedUrl, UrlRefusal> {
   const url = URL.parse(text);
   if (url === null || url.protocol !== "https:") return err("must be a normalised https URL");
-  // Whatever the parser changed (other digits, backslashes, tabs) could be read differently elsewhere (R131).
-  if (![text, `${text}/`].some((form) => form.toLowerCase() === url.href.toLowerCase()))
-    return err("must be a normalised https URL");
+  if (!isNormalised(text, url)) return err("must be a normalised https URL");
   if (url.username !== "" || url.password !== "" || url.hash !== "" || text.includes("#"))
     return err("must not contain user information or a fragment");
   const rule = findRule(toBareHost(url), toPort(url), rules);

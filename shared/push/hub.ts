@@ -15,6 +15,7 @@ import type { Platform, PushChannel } from "../domain/installation.ts";
 import type { Secret } from "../base/secret.ts";
 import { HUB_PLATFORMS, type HubPlatform, toHubNotification } from "./hubMessages.ts";
 import { connectToHub } from "./hubContext.ts";
+import { parseRetryAfter } from "./retryAfter.ts";
 import {
   CUT_OFF,
   type DirectoryEntry,
@@ -32,7 +33,8 @@ export interface HubOptions {
   readonly clock: Clock;
 }
 
-const DEFAULT_RETRY_AFTER_SECONDS = 10;
+/** A longer pause would be a mistake, and keep every device of the hub waiting. */
+const MAX_RETRY_AFTER_SECONDS = 3600;
 /** One call (R115); a hub that hangs is one that is away. */
 const CALL_TIMEOUT_MS = 5_000;
 
@@ -197,7 +199,10 @@ function toOutcome(error: unknown, now: Date): PushOutcome {
   const retryAfter = response?.headers.get("retry-after");
   // 403 with Retry-After is a quota of older api-versions, without it a right that is missing.
   if (status === 429 || ((status === 503 || status === 403) && retryAfter !== undefined))
-    return { kind: "throttled", retryAfterSeconds: parseRetryAfter(retryAfter, now) };
+    return {
+      kind: "throttled",
+      retryAfterSeconds: parseRetryAfter(retryAfter, now, { longest: MAX_RETRY_AFTER_SECONDS }),
+    };
   // 404: there is no such hub. Never "gone": the hub takes sends in a queue and says nothing of devices here.
   if (status === 401 || status === 403 || status === 404) return { kind: "credentials", status };
   // Only these speak of the message. Anything else, a conflict (409) among it, may pass.
@@ -214,14 +219,4 @@ interface RestErrorShape {
 
 function toRestError(error: unknown): RestErrorShape {
   return typeof error === "object" && error !== null ? error : {};
-}
-
-const MAX_RETRY_AFTER_SECONDS = 3600;
-
-/** RFC 9110 §10.2.3: seconds or a date; what is absurd is capped, what is unreadable gets the default. */
-function parseRetryAfter(text: string | undefined, now: Date): number {
-  if (text === undefined) return DEFAULT_RETRY_AFTER_SECONDS;
-  const seconds = /^\d+$/.test(text) ? Number(text) : (Date.parse(text) - now.getTime()) / 1000;
-  if (Number.isNaN(seconds)) return DEFAULT_RETRY_AFTER_SECONDS;
-  return Math.min(Math.max(Math.ceil(seconds), 1), MAX_RETRY_AFTER_SECONDS);
 }

@@ -1,5 +1,6 @@
 // What an answer of MPNS means: its status and its three headers ("Push Notification Service response codes for Windows
 // Phone 8"; docs/mpns.md has the table). No I/O.
+import { toHttpOutcome } from "./httpOutcome.ts";
 import type { TransportAnswer } from "./pinnedTransport.ts";
 import { parseRetryAfter } from "./retryAfter.ts";
 import type { PushOutcome } from "./sender.ts";
@@ -13,32 +14,19 @@ const HOUR_SECONDS = 3600;
 const SUPPRESSED = "suppressed";
 
 /** Header values are compared in any letter case; Windows Phone documents several spellings of some. */
-export function toMpnsOutcome({ status, headers }: TransportAnswer, now: Date): PushOutcome {
+export function toMpnsOutcome(answer: TransportAnswer, now: Date): PushOutcome {
+  const { status, headers } = answer;
   const notification = headers["x-notificationstatus"]?.trim().toLowerCase();
   const subscription = headers["x-subscriptionstatus"]?.trim().toLowerCase();
   // Nothing else removes a device.
   if (status === 404 || subscription === "expired") return { kind: "gone" };
   const waitAtLeast = (seconds: number) =>
-    Math.max(seconds, parseRetryAfter(headers["retry-after"], now, seconds));
-  switch (status) {
-    case 401:
-    case 403:
-      return { kind: "credentials", status };
-    case 406: // the channel's quota
-    case 412: // the device has been offline for long
-      return { kind: "throttled", retryAfterSeconds: waitAtLeast(HOUR_SECONDS), isDeviceOnly: true };
-    case 408:
-    case 425:
-      return { kind: "transient", cause: `status ${status}` };
-    case 429:
-      return { kind: "throttled", retryAfterSeconds: parseRetryAfter(headers["retry-after"], now) };
-  }
-  if (status >= 200 && status < 300) return toAcceptance(notification, waitAtLeast(QUEUE_FULL_SECONDS));
-  if (status >= 400 && status < 500) return { kind: "message", status };
-  // 5xx, and redirects, which are never followed (R134).
-  return headers["retry-after"] === undefined
-    ? { kind: "transient", cause: `status ${status}` }
-    : { kind: "throttled", retryAfterSeconds: parseRetryAfter(headers["retry-after"], now) };
+    Math.max(seconds, parseRetryAfter(headers["retry-after"], now, { otherwise: seconds }));
+  // 406: the channel's quota; 412: the device has been offline for long
+  if (status === 406 || status === 412)
+    return { kind: "throttled", retryAfterSeconds: waitAtLeast(HOUR_SECONDS), isDeviceOnly: true };
+  const outcome = toHttpOutcome(answer, now);
+  return outcome.kind === "accepted" ? toAcceptance(notification, waitAtLeast(QUEUE_FULL_SECONDS)) : outcome;
 }
 
 /** A 2xx is no acceptance by itself (R128). Compatible services may leave the header out. */

@@ -2,11 +2,12 @@
 // to an address that was judged, and the peer's certificate is always verified (R130 to R137). It never uses a proxy
 // from the environment, never follows a redirect and sends no cookies.
 import { lookup } from "node:dns";
-import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
+import type { IncomingMessage } from "node:http";
 import { Agent, request as startRequest } from "node:https";
 import { isIP, type LookupFunction } from "node:net";
 import { createSecureContext, getCACertificates, type SecureContextOptions } from "node:tls";
 import { createDeadline, withDeadline } from "../base/deadline.ts";
+import { toFlatHeaders } from "../base/httpClient.ts";
 import { err, ok, type Result } from "../base/result.ts";
 import { type HostRule, isAllowedAddress, judgeUrl, toBareHost, type UrlRefusal } from "./addresses.ts";
 import { CUT_OFF } from "./sender.ts";
@@ -16,7 +17,7 @@ export interface PinnedTransportOptions {
   /** PEM certificates of authorities that are trusted in addition to the system's (EXTRA_CA_FILE). */
   readonly extraAuthorities?: readonly string[];
   /** A client certificate for mutual TLS, or authorities instead of the system's (`ca`). */
-  readonly tls?: Pick<SecureContextOptions, "cert" | "key" | "pfx" | "passphrase" | "ca">;
+  readonly tls?: Pick<SecureContextOptions, "cert" | "key" | "ca">;
   /** How names are resolved; tests replace it. */
   readonly resolve?: Resolve;
   /** The longest that one call may take, in milliseconds (R115). */
@@ -199,7 +200,7 @@ async function post(
       outgoing.end(body);
     });
     const start = await readStart(response);
-    return ok({ status: response.statusCode ?? 0, headers: toHeaders(response.headers), body: start });
+    return ok({ status: response.statusCode ?? 0, headers: toFlatHeaders(response.headers), body: start });
   } catch (error) {
     if (signal.aborted) return err({ kind: "failed", cause: CUT_OFF });
     if (deadline.signal.aborted) return err({ kind: "failed", cause: "timeout" });
@@ -207,13 +208,6 @@ async function post(
   } finally {
     deadline.clear();
   }
-}
-
-function toHeaders(headers: IncomingHttpHeaders): Readonly<Record<string, string>> {
-  const flat: Record<string, string> = {};
-  for (const [name, value] of Object.entries(headers))
-    if (value !== undefined) flat[name] = typeof value === "string" ? value : value.join(", ");
-  return flat;
 }
 
 /** The first 4 KiB of an answer; what is longer ends its connection (R136). */

@@ -1,4 +1,5 @@
 // What the answer of a push service means (RFC 8030 §5, §7.3, §8.4; docs/web-push.md has the table). No I/O.
+import { toHttpOutcome } from "./httpOutcome.ts";
 import type { TransportAnswer } from "./pinnedTransport.ts";
 import { parseRetryAfter } from "./retryAfter.ts";
 import type { PushOutcome } from "./sender.ts";
@@ -9,27 +10,14 @@ export const VAPID_KEY_MISMATCH = "vapid_key_mismatch";
 export function toWebPushOutcome(answer: TransportAnswer, now: Date): PushOutcome {
   const { status, headers } = answer;
   if (isKeyMismatch(answer)) return { kind: "damaged", cause: VAPID_KEY_MISMATCH };
-  const retryAfter = headers["retry-after"];
   switch (status) {
     case 404: // RFC 8030 §7.3
     case 410: // what the large push services answer
       return { kind: "gone" };
-    case 401:
-    case 403:
-      return { kind: "credentials", status };
     case 406: // WNS means "too many requests"
-    case 429: // RFC 8030 §8.4
-      return { kind: "throttled", retryAfterSeconds: parseRetryAfter(retryAfter, now) };
-    case 408:
-    case 425:
-      return { kind: "transient", cause: `status ${status}` };
+      return { kind: "throttled", retryAfterSeconds: parseRetryAfter(headers["retry-after"], now) };
     default:
-      if (status >= 200 && status < 300) return { kind: "accepted" };
-      if (status >= 400 && status < 500) return { kind: "message", status };
-      // 5xx; and redirects, which are never followed (R134)
-      return retryAfter === undefined
-        ? { kind: "transient", cause: `status ${status}` }
-        : { kind: "throttled", retryAfterSeconds: parseRetryAfter(retryAfter, now) };
+      return toHttpOutcome(answer, now);
   }
 }
 

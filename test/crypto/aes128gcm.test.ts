@@ -3,7 +3,7 @@ import { createECDH } from "node:crypto";
 import ece from "http_ece";
 import { describe, expect, test } from "vitest";
 import { decryptPush, decryptRecords, parseMessage } from "../../local/webPushMessage.ts";
-import { encryptPush, encryptRecord, type Ephemeral, toBodyBytes } from "../../shared/crypto/aes128gcm.ts";
+import { encryptPush, encryptRecord, type Ephemeral } from "../../shared/crypto/aes128gcm.ts";
 import vectors from "../vectors/webPush.json" with { type: "json" };
 
 const bytes = (text: string) => Buffer.from(text, "base64url");
@@ -100,7 +100,7 @@ describe("RFC 8291", () => {
     const seen = new Set<string>();
     for (let i = 0; i < 300; i++) {
       const body = encryptPush(keys, Buffer.alloc(i % PADDED, 65), PADDED);
-      expect(body).toHaveLength(toBodyBytes(PADDED));
+      expect(body).toHaveLength(231);
       const { salt, keyId, records } = parseMessage(body);
       for (const part of [salt, keyId, records]) seen.add(part.toString("hex"));
     }
