@@ -3,20 +3,17 @@
 import { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { err, ok, type Result } from "../base/result.ts";
-import type { ConfigError, SettingsReader } from "./settingsReader.ts";
+import type { SettingsReader } from "./settingsReader.ts";
 
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 
 /** The certificates of the file, each in PEM; absent if the setting is. A file that cannot be used stops the start. */
-export function readExtraAuthorities(
-  read: SettingsReader,
-  errors: ConfigError[],
-): readonly string[] | undefined {
+export function readExtraAuthorities(read: SettingsReader): readonly string[] | undefined {
   const path = read.text("EXTRA_CA_FILE");
   if (path === undefined) return undefined;
   const certificates = readCertificates(path);
   if (certificates.ok) return certificates.value;
-  errors.push({ setting: "EXTRA_CA_FILE", error: certificates.error });
+  read.report("EXTRA_CA_FILE", certificates.error);
   return undefined;
 }
 

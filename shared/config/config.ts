@@ -67,9 +67,9 @@ export function parseConfig(env: Environment): Result<Config, readonly ConfigErr
   const allowLoopback = read.isTrue("ALLOW_LOOPBACK");
   if (allowLoopback && read.has("WEBSITE_SITE_NAME"))
     read.report("ALLOW_LOOPBACK", "must not be true in a deployment");
-  const webPush = readWebPush(env, errors);
-  const mpns = readMpns(env, errors);
-  const extraAuthorities = readExtraAuthorities(read, errors);
+  const webPush = readWebPush(env, read);
+  const mpns = readMpns(read);
+  const extraAuthorities = readExtraAuthorities(read);
   const config: Config = {
     storage: readStorage(read, allowLoopback),
     hub: readHub(read),

@@ -2,14 +2,9 @@
 // alone, so shared/push/ judges it. No I/O: the environment is handed in.
 import type { CertificateSettings } from "../push/certificate.ts";
 import { Secret } from "../base/secret.ts";
-import { type HostRule, parseHostRules } from "../push/addresses.ts";
-import {
-  type Check,
-  type ConfigError,
-  createSettingsReader,
-  type Environment,
-  type SettingsReader,
-} from "./settingsReader.ts";
+import type { HostRule } from "../push/addresses.ts";
+import { readHostRules } from "./hostRules.ts";
+import type { Check, SettingsReader } from "./settingsReader.ts";
 
 export interface MpnsConfig {
   /** The current certificate and the next one, of which one may be absent. */
@@ -38,12 +33,11 @@ const SLOTS = [
 ] as const;
 
 /**
- * Without any setting of a certificate, and without a service name, there is no MPNS. An error in the list of hosts or of roots goes to `errors` and stops the
- * start.
+ * Without any setting of a certificate, and without a service name, there is no MPNS. An error in the list of hosts or of
+ * roots stops the start.
  */
-export function readMpns(env: Environment, errors: ConfigError[]): MpnsConfig | undefined {
-  const read = createSettingsReader(env, errors);
-  const hosts = readHosts(read, errors);
+export function readMpns(read: SettingsReader): MpnsConfig | undefined {
+  const hosts = readHostRules(read, "MPNS_HOSTS", DEFAULT_MPNS_HOSTS);
   const roots = read
     .list("MPNS_ROOTS", checkFingerprint)
     ?.map((text) => text.replaceAll(":", "").toUpperCase());
@@ -87,13 +81,6 @@ function readSlot(read: SettingsReader, slot: (typeof SLOTS)[number]): Slot {
       ...(password === undefined ? {} : { password: new Secret(password) }),
     },
   };
-}
-
-function readHosts(read: SettingsReader, errors: ConfigError[]): readonly HostRule[] {
-  const rules = parseHostRules(read.text("MPNS_HOSTS") ?? DEFAULT_MPNS_HOSTS);
-  if (rules.ok) return rules.value;
-  errors.push({ setting: "MPNS_HOSTS", error: rules.error });
-  return [];
 }
 
 /** SHA-256, or SHA-1 as Windows shows thumbprints. */

@@ -1,8 +1,14 @@
 // The settings of Web Push: VAPID_KEYS, VAPID_SUBJECT and WEB_PUSH_HOSTS. No I/O: the environment is handed in.
 import { err, ok, type Result } from "../base/result.ts";
 import { checkVapidSubject, parseVapidKeys, type VapidKey } from "../crypto/vapid.ts";
-import { type HostRule, parseHostRules } from "../push/addresses.ts";
-import { type ConfigError, createSettingsReader, type Environment } from "./settingsReader.ts";
+import type { HostRule } from "../push/addresses.ts";
+import { readHostRules } from "./hostRules.ts";
+import {
+  type ConfigError,
+  createSettingsReader,
+  type Environment,
+  type SettingsReader,
+} from "./settingsReader.ts";
 
 export interface WebPushConfig {
   /** The keys, or the error that stops this sender alone. */
@@ -25,12 +31,12 @@ const DEFAULT_WEB_PUSH_HOSTS =
 
 /**
  * Reads the settings. Without VAPID_KEYS there is no Web Push, and the hub serves browsers. An error in the keys or the
- * subject is part of the result; one in the list of hosts goes to `errors`, and stops the start.
+ * subject is part of the result; one in the list of hosts stops the start.
  */
-export function readWebPush(env: Environment, errors: ConfigError[]): WebPushConfig | undefined {
-  const hosts = readHosts(env, errors);
+export function readWebPush(env: Environment, read: SettingsReader): WebPushConfig | undefined {
+  const hosts = readHostRules(read, "WEB_PUSH_HOSTS", DEFAULT_WEB_PUSH_HOSTS);
   const vapid = readVapid(env);
-  return createSettingsReader(env, []).asGiven("VAPID_KEYS") === undefined ? undefined : { vapid, hosts };
+  return read.asGiven("VAPID_KEYS") === undefined ? undefined : { vapid, hosts };
 }
 
 function readVapid(env: Environment): Result<VapidConfig, ConfigError> {
@@ -42,13 +48,4 @@ function readVapid(env: Environment): Result<VapidConfig, ConfigError> {
   if (error !== undefined) return err(error);
   const keys = parseVapidKeys(text);
   return keys.ok ? ok({ keys: keys.value, subject }) : err({ setting: "VAPID_KEYS", error: keys.error });
-}
-
-function readHosts(env: Environment, errors: ConfigError[]): readonly HostRule[] {
-  const rules = parseHostRules(
-    createSettingsReader(env, errors).text("WEB_PUSH_HOSTS") ?? DEFAULT_WEB_PUSH_HOSTS,
-  );
-  if (rules.ok) return rules.value;
-  errors.push({ setting: "WEB_PUSH_HOSTS", error: rules.error });
-  return [];
 }

@@ -21,7 +21,7 @@ async function read(content: string) {
 
 function readPath(path: string) {
   const errors: ConfigError[] = [];
-  const value = readExtraAuthorities(createSettingsReader({ EXTRA_CA_FILE: path }, errors), errors);
+  const value = readExtraAuthorities(createSettingsReader({ EXTRA_CA_FILE: path }, errors));
   return { value, errors };
 }
 

@@ -2,7 +2,11 @@
 import { generateKeyPairSync } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { readWebPush } from "../../shared/config/webPush.ts";
-import type { ConfigError, Environment } from "../../shared/config/settingsReader.ts";
+import {
+  type ConfigError,
+  createSettingsReader,
+  type Environment,
+} from "../../shared/config/settingsReader.ts";
 import { judgeUrl } from "../../shared/push/addresses.ts";
 
 const jwk = generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey.export({ format: "jwk" });
@@ -11,7 +15,7 @@ const VAPID_SUBJECT = "mailto:push@example.com";
 
 function read(env: Environment) {
   const errors: ConfigError[] = [];
-  return { config: readWebPush(env, errors), errors };
+  return { config: readWebPush(env, createSettingsReader(env, errors)), errors };
 }
 
 test("without VAPID_KEYS there is no Web Push, whatever else is set", () => {

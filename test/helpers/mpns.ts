@@ -5,7 +5,7 @@ import type { Clock } from "../../shared/base/clock.ts";
 import type { CallContext } from "../../shared/base/context.ts";
 import { createLog } from "../../shared/base/log.ts";
 import { readMpns } from "../../shared/config/mpns.ts";
-import type { ConfigError } from "../../shared/config/settingsReader.ts";
+import { type ConfigError, createSettingsReader } from "../../shared/config/settingsReader.ts";
 import { createNotificationId } from "../../shared/domain/id.ts";
 import type { Urgency } from "../../shared/domain/notification.ts";
 import { createMpnsSender, type MpnsSender } from "../../shared/push/mpns.ts";
@@ -49,7 +49,7 @@ export function createMpnsBench(toEndpoint: () => MpnsEndpoint): MpnsBench {
     context: { log, signal: new AbortController().signal },
     create: (settings = {}) => {
       const errors: ConfigError[] = [];
-      const config = readMpns({ ...toEndpoint().settings, ...settings }, errors);
+      const config = readMpns(createSettingsReader({ ...toEndpoint().settings, ...settings }, errors));
       if (config === undefined || errors.length > 0) throw new Error(JSON.stringify(errors));
       const sender = createMpnsSender({ config, clock, log });
       senders.push(sender);

@@ -12,6 +12,7 @@ import {
 import { createVapidKey } from "../../scripts/vapidKey.ts";
 import { createClock } from "../../shared/base/clock.ts";
 import { createLog } from "../../shared/base/log.ts";
+import { createSettingsReader } from "../../shared/config/settingsReader.ts";
 import { readWebPush } from "../../shared/config/webPush.ts";
 import { createNotificationId } from "../../shared/domain/id.ts";
 import type { Urgency } from "../../shared/domain/notification.ts";
@@ -64,7 +65,7 @@ function create(
     WEB_PUSH_HOSTS: service.hostEntry,
     ...settings,
   };
-  const config = readWebPush(env, []);
+  const config = readWebPush(env, createSettingsReader(env, []));
   if (config === undefined) throw new Error("not configured");
   const made = createWebPushSender({ config, extraAuthorities: [service.authority], clock, log, ...options });
   senders.push(made);
