@@ -101,12 +101,10 @@ async function finishOthers(
   { own, others, moved, isAccepted }: Written & { readonly isAccepted: boolean },
   context: CallContext,
 ): Promise<"done" | "later"> {
-  const { store, clock } = options;
-  const holding = { store, now: clock.now };
   const isReleased =
     !moved ||
     own === undefined ||
-    (await releaseChannel(holding, own.value.channelKey, holder, context.signal));
+    (await releaseChannel(options, own.value.channelKey, holder, context.signal));
   const channelKeys = others.length > 0 ? [channelKey] : [];
   const recipientKeys = isAccepted ? others : [];
   const results = [await reconcile(options, { recipientKeys, channelKeys, puts: [] }, context)];

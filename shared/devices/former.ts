@@ -56,11 +56,12 @@ function toLastEnded({ holder, generation }: ChannelRow): number {
  * changed meanwhile.
  */
 export async function toEnded(
-  { store, clock }: InstallationsOptions,
+  options: InstallationsOptions,
   former: FormerChannel,
   { installations }: DeviceRows,
   signal: AbortSignal,
 ): Promise<FormerChannel | undefined> {
+  const { store, clock } = options;
   const { channelKey, recipientKey, from, to, removedAt, createdAt } = former;
   if (removedAt !== undefined) return former;
   const channel = await store.readChannel(channelKey, signal);
@@ -73,7 +74,7 @@ export async function toEnded(
   if (to <= last) return former;
   if (channel.value.holder?.recipientKey === recipientKey) {
     if (!installations.some(({ value }) => value?.channelKey === channelKey)) {
-      const released = await releaseUnused({ store, now: clock.now }, channelKey, channel, signal);
+      const released = await releaseUnused(options, channelKey, channel, signal);
       return released === "released" ? former : undefined;
     }
     const etag = await store.writeChannel(channelKey, channel.value, channel.etag, signal);

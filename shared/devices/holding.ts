@@ -10,12 +10,10 @@ import type {
   FormerChannel,
   InstallationRow,
 } from "./rows.ts";
-import type { Store, Versioned } from "../store/store.ts";
+import type { InstallationsOptions } from "./installations.ts";
+import type { Versioned } from "../store/store.ts";
 
-export interface HoldingOptions {
-  readonly store: Store;
-  readonly now: () => Date;
-}
+export type HoldingOptions = Pick<InstallationsOptions, "store" | "clock">;
 
 export function isSameHolder(a: ChannelHolder | undefined, b: ChannelHolder): boolean {
   return a?.recipientKey === b.recipientKey && a.installationId === b.installationId;
@@ -79,7 +77,7 @@ export interface Claim {
  * may be on its way) or such a record exists: the change makes concurrent writers read the partition again.
  */
 async function announceTakeover(
-  { store, now }: HoldingOptions,
+  { store, clock }: HoldingOptions,
   { channelKey, platform, sender }: Claim,
   { holder, generation }: ChannelRow & { readonly holder: ChannelHolder },
   signal: AbortSignal,
@@ -88,7 +86,7 @@ async function announceTakeover(
   const rows = await store.listDeviceRows(recipientKey, signal);
   const row = rows.installations.find(({ value }) => value?.channelKey === channelKey)?.value;
   const ended = { platform, sender, ...row, recipientKey, channelKey, generation };
-  const changes = [toFormerChange(ended, rows.former, now(), row?.generation), toStateChange(rows)];
+  const changes = [toFormerChange(ended, rows.former, clock.now(), row?.generation), toStateChange(rows)];
   return (await store.changeDevices(recipientKey, changes, signal)) !== undefined;
 }
 
@@ -106,7 +104,7 @@ export async function takeChannel(
   channel: Versioned<ChannelRow> | undefined,
   signal: AbortSignal,
 ): Promise<Versioned<ChannelRow> | undefined> {
-  const { store, now } = options;
+  const { store, clock } = options;
   const { channelKey, holder } = claim;
   const present = channel?.value.holder;
   if (channel !== undefined && present !== undefined && present.recipientKey !== holder.recipientKey) {
@@ -120,7 +118,7 @@ export async function takeChannel(
     const ending = { ...channel.value, holder: present };
     if (!(await announceTakeover(options, claim, ending, signal))) return undefined;
   }
-  const value = toTakenChannel(channel?.value, holder, now());
+  const value = toTakenChannel(channel?.value, holder, clock.now());
   const etag = await store.writeChannel(channelKey, value, channel?.etag, signal);
   return etag === undefined ? undefined : { etag, value };
 }
@@ -145,7 +143,7 @@ export async function completeTakeover(
  * later generation stays: the recipient has taken the channel back meanwhile.
  */
 async function removeFormerRow(
-  { store, now }: HoldingOptions,
+  { store, clock }: HoldingOptions,
   former: { readonly channelKey: ChannelKey; readonly holder: ChannelHolder; readonly generation: number },
   signal: AbortSignal,
 ): Promise<boolean> {
@@ -156,7 +154,7 @@ async function removeFormerRow(
     const { installationId } = value;
     const deletion: DeviceChange = { kind: "deleteInstallation", installationId, etag };
     const isRecorded = rows.former.some((one) => isOpenRecord(one.value, value));
-    const changes = isRecorded ? [deletion] : [deletion, toFormerChange(value, rows.former, now())];
+    const changes = isRecorded ? [deletion] : [deletion, toFormerChange(value, rows.former, clock.now())];
     if ((await store.changeDevices(recipientKey, changes, signal)) === undefined) return false;
   }
   return true;
@@ -172,14 +170,14 @@ function toReleasedChannel(
 
 /** Makes a channel name nobody, if it still names this holder. False where it has changed meanwhile. */
 export async function releaseChannel(
-  { store, now }: HoldingOptions,
+  { store, clock }: HoldingOptions,
   channelKey: ChannelKey,
   holder: ChannelHolder,
   signal: AbortSignal,
 ): Promise<boolean> {
   const channel = await store.readChannel(channelKey, signal);
   if (channel === undefined || !isSameHolder(channel.value.holder, holder)) return true;
-  const free = toReleasedChannel(channel.value, holder.recipientKey, now());
+  const free = toReleasedChannel(channel.value, holder.recipientKey, clock.now());
   return (await store.writeChannel(channelKey, free, channel.etag, signal)) !== undefined;
 }
 
@@ -188,7 +186,7 @@ export async function releaseChannel(
  * registration whose row is on its way has to begin again.
  */
 export async function releaseUnused(
-  { store, now }: HoldingOptions,
+  { store, clock }: HoldingOptions,
   channelKey: ChannelKey,
   { value, etag }: Versioned<ChannelRow>,
   signal: AbortSignal,
@@ -199,6 +197,6 @@ export async function releaseUnused(
   if (rows.installations.some((row) => row.value?.channelKey === channelKey)) return "inUse";
   if ((await store.changeDevices(holder.recipientKey, [toStateChange(rows)], signal)) === undefined)
     return "changed";
-  const free = toReleasedChannel(value, holder.recipientKey, now());
+  const free = toReleasedChannel(value, holder.recipientKey, clock.now());
   return (await store.writeChannel(channelKey, free, etag, signal)) === undefined ? "changed" : "released";
 }

@@ -67,7 +67,7 @@ export function createInstallations(options: InstallationsOptions): Installation
     recordErasure: (recipientKey, { signal }) => recordErasure(options, recipientKey, signal),
     forget: async (device, context) => {
       const removal = { holder: device, etag: device.etag, directory: "now" } as const;
-      if ((await removeInstallation(options, removal, context)) === "removed")
+      if (await removeInstallation(options, removal, context))
         context.log.info("installation_forgotten", { platform: device.platform });
     },
     reconcile: (work, context) => reconcile(options, work, context),

@@ -66,19 +66,19 @@ async function tryReconcile(
 
 /** Completes a takeover, and releases a channel whose holder, one of these recipients, has no row for it. */
 async function reconcileChannel(
-  { store, clock }: InstallationsOptions,
+  options: InstallationsOptions,
   channelKey: ChannelKey,
   recipientKeys: readonly RecipientKey[],
   signal: AbortSignal,
 ): Promise<boolean> {
-  const holding = { store, now: clock.now };
+  const { store } = options;
   const before = await store.readChannel(channelKey, signal);
-  if (before !== undefined && !(await completeTakeover(holding, channelKey, before, signal))) return false;
+  if (before !== undefined && !(await completeTakeover(options, channelKey, before, signal))) return false;
   const channel = await store.readChannel(channelKey, signal);
   const holder = channel?.value.holder;
   if (channel === undefined || holder === undefined || !recipientKeys.includes(holder.recipientKey))
     return true;
-  return (await releaseUnused(holding, channelKey, channel, signal)) !== "changed";
+  return (await releaseUnused(options, channelKey, channel, signal)) !== "changed";
 }
 
 /** Whether a channel is held by a recipient now, under this generation. */
@@ -173,8 +173,7 @@ async function endRefused(
   ];
   const isDeleted = (await store.changeDevices(value.recipientKey, changes, signal)) !== undefined;
   if (!isDeleted) return "changed";
-  const holding = { store, now: clock.now };
-  await releaseChannel(holding, value.channelKey, value, signal);
+  await releaseChannel(options, value.channelKey, value, signal);
   return "changed"; // the record of the former channel is still to be completed
 }
 
@@ -183,7 +182,7 @@ async function endRefused(
  * stopped before it took the channel, and takes it now; otherwise somebody newer has the channel.
  */
 async function finishClaim(
-  { store, clock }: InstallationsOptions,
+  options: InstallationsOptions,
   { value, etag }: Versioned<InstallationRow>,
   channel: Versioned<ChannelRow> | undefined,
   signal: AbortSignal,
@@ -191,11 +190,11 @@ async function finishClaim(
   const { recipientKey, installationId, channelKey, platform, sender } = value;
   if (channel === undefined || channel.value.changedAt < value.renewedAt) {
     const claim = { channelKey, holder: { recipientKey, installationId }, platform, sender };
-    await takeChannel({ store, now: clock.now }, claim, channel, signal);
+    await takeChannel(options, claim, channel, signal);
     return "changed"; // the next try finds it held, and goes on
   }
   const orphan: DeviceChange = { kind: "deleteInstallation", installationId, etag };
-  return toResult(await store.changeDevices(recipientKey, [orphan], signal));
+  return toResult(await options.store.changeDevices(recipientKey, [orphan], signal));
 }
 
 /** Puts an installation into its sender's directory. Without a directory there is nothing to do. */

@@ -150,18 +150,18 @@ async function write(
  * (a new device on a channel that nobody holds), both at once.
  */
 async function writeRows(
-  { store, clock, senders }: InstallationsOptions,
+  options: InstallationsOptions,
   wanted: Wanted,
   found: Found & { readonly generation: number },
   signal: AbortSignal,
 ): Promise<Pick<Written, "row" | "stateEtag" | "channel"> | undefined> {
+  const { store, clock, senders } = options;
   const { holder, channelKey, platform } = wanted;
-  const holding = { store, now: clock.now };
   const value = toRow(clock.now(), wanted, found, found.generation);
   const changes = toChanges({ now: clock.now(), senders }, wanted, found, value);
   const claim = { holder, channelKey, platform, sender: wanted.sender.name };
   const put = () => store.changeDevices(holder.recipientKey, changes, signal);
-  const take = () => takeChannel(holding, claim, found.channel, signal);
+  const take = () => takeChannel(options, claim, found.channel, signal);
   const isPlain = found.channel?.value.holder === undefined && found.ownEtag === undefined;
   const [etags, channel] = isPlain ? await both(put(), take()) : await inTurn(put, take);
   if (etags === undefined || channel === undefined) return undefined;

@@ -17,12 +17,12 @@ export interface Removal {
   readonly directory: "now" | "later";
 }
 
-/** Removes an installation. `kept`: it is there, in another version than was named. */
+/** Removes an installation. False: there is none, or it is there in another version than was named. */
 export async function removeInstallation(
   options: InstallationsOptions,
   removal: Removal,
   context: CallContext,
-): Promise<"removed" | "kept" | "missing"> {
+): Promise<boolean> {
   const tryOnce = () => tryRemove(options, removal, context);
   return untilWon(tryOnce, "an installation changed too often at once", context.signal);
 }
@@ -31,18 +31,17 @@ async function tryRemove(
   options: InstallationsOptions,
   { holder: { recipientKey, installationId }, etag, directory }: Removal,
   context: CallContext,
-): Promise<"removed" | "kept" | "missing" | undefined> {
+): Promise<boolean | undefined> {
   const { store, clock, tasks } = options;
   const { signal } = context;
   const rows = await store.listDeviceRows(recipientKey, signal);
   const found = rows.installations.find((one) => one.installationId === installationId);
-  if (found === undefined) return "missing";
-  if (etag !== undefined && found.etag !== etag) return "kept";
+  if (found === undefined || (etag !== undefined && found.etag !== etag)) return false;
   const deletion: DeviceChange = { kind: "deleteInstallation", installationId, etag: found.etag };
   if (found.value === undefined) {
     // A row that this code cannot read names no channel.
     const isDeleted = (await store.changeDevices(recipientKey, [deletion], signal)) !== undefined;
-    return isDeleted ? "removed" : undefined;
+    return isDeleted ? true : undefined;
   }
   const { value } = found;
   const work = { recipientKeys: [recipientKey], channelKeys: [value.channelKey], puts: [] };
@@ -52,15 +51,14 @@ async function tryRemove(
     await task.done(context);
     return undefined;
   }
-  const holding = { store, now: clock.now };
-  const isReleased = await releaseChannel(holding, value.channelKey, value, signal);
+  const isReleased = await releaseChannel(options, value.channelKey, value, signal);
   const result =
     directory === "now"
       ? await reconcile(options, { ...work, channelKeys: [] }, context).catch(() => "later" as const)
       : "later";
   if (isReleased && result === "done") await task.done(context);
   else await task.leave(context);
-  return "removed";
+  return true;
 }
 
 /** Removes every installation of a recipient that its user last wrote before that time. */

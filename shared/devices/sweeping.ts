@@ -85,7 +85,7 @@ async function sweepDevice(
     case "installation": {
       if (isLive(options, swept.row)) return false;
       const removal = { holder: swept.row, etag: swept.etag, directory: "later" } as const;
-      return (await removeInstallation(options, removal, context)) === "removed";
+      return removeInstallation(options, removal, context);
     }
     case "former":
       return sweepFormer(options, { value: swept.row, etag: swept.etag }, context);
@@ -124,15 +124,15 @@ async function sweepState(
 
 /** Deletes a channel that nobody has held for a day; releases one whose holder has had no row for it for long. */
 async function sweepChannel(
-  { store, clock, limits }: InstallationsOptions,
+  options: InstallationsOptions,
   { value, etag, channelKey }: Versioned<ChannelRow> & { readonly channelKey: ChannelKey },
   { signal }: CallContext,
 ): Promise<boolean> {
+  const { store, clock, limits } = options;
   const ageMs = clock.now().getTime() - value.changedAt.getTime();
   if (value.holder !== undefined) {
     if (ageMs <= limits.installationTtlDays * DAY_MS) return false;
-    const holding = { store, now: clock.now };
-    return (await releaseUnused(holding, channelKey, { value, etag }, signal)) === "released";
+    return (await releaseUnused(options, channelKey, { value, etag }, signal)) === "released";
   }
   if (ageMs <= RELEASED_CHANNEL_KEPT_MS) return false;
   if (value.releasedBy !== undefined) {

@@ -1,6 +1,5 @@
 // What becomes of days: those that are over are dropped with their data keys, the coming ones are prepared. Its cost
-// goes by days, never by rows of payloads; rows of the outbox and of idempotency keys go one by one, when their time is
-// past. I/O through what is handed in.
+// goes by days, never by rows: idempotency keys and dead letters lie in tables of their days and weeks too. I/O through what is handed in.
 import type { CallContext } from "../base/context.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Keyring } from "../crypto/keyring.ts";

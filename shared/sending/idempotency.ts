@@ -2,7 +2,7 @@
 // and wherever it is tried (P4). I/O through the store.
 //
 // A claim says which notification a key stands for, and is written once. Who may work on that notification, and whether
-// it is finished, its outbox row and payload rows tell (sending.ts).
+// it is finished, its outbox row and payload rows tell (keyedSending.ts).
 //
 // A claim lies in the table of the day on which its key was first used, so that a whole day is dropped at once. A request
 // looks in today's and yesterday's table. Instances may disagree for a moment on which day it is: during the first minutes
@@ -84,8 +84,7 @@ async function tryClaim(
     return toClaimed(options, request, { day: yesterday, isNew: false, claim: late });
   }
   // A claim of tomorrow: this instance's clock is behind, and the caller tries again when it is not.
-  if (toDay(placed.claim.value.claimedAt) > today)
-    return err(toInProgress(new Date(now.getTime() + LEASE_MS), now));
+  if (toDay(placed.claim.value.claimedAt) > today) return err(toInProgress(now));
   return toClaimed(options, request, placed);
 }
 
@@ -131,8 +130,8 @@ function toClaimed(
   });
 }
 
-/** Another call works on it until then. */
-export function toInProgress(leaseUntil: Date, now: Date): Failure {
+/** Another call works on it, until `leaseUntil` at the latest. */
+export function toInProgress(now: Date, leaseUntil = new Date(now.getTime() + LEASE_MS)): Failure {
   return {
     reason: "request_in_progress",
     retryAfterSeconds: Math.max(1, Math.ceil((leaseUntil.getTime() - now.getTime()) / 1000)),

@@ -6,7 +6,7 @@ import { err, ok, type Result } from "../base/result.ts";
 import type { Secret } from "../base/secret.ts";
 import { toDay, toExpiryDay } from "../domain/id.ts";
 import { toPushStatus, type UserId } from "../domain/notification.ts";
-import { isLeased, isSend, LEASE_MS, toLeasedRow } from "../outbox/outbox.ts";
+import { isLeased, isSend, toLeasedRow } from "../outbox/outbox.ts";
 import type { Failure } from "../problem.ts";
 import { type HeldSend, readLive } from "./delivery.ts";
 import { type Claimed, type ClaimKeyFor, toInProgress } from "./idempotency.ts";
@@ -88,25 +88,24 @@ async function resume(
   if (found !== undefined) {
     const row = found.value;
     if (row === undefined || !isSend(row)) throw new Error("an outbox row cannot be read");
-    if (isLeased(row, now)) return err(toInProgress(row.leaseUntil, now));
+    if (isLeased(row, now)) return err(toInProgress(now, row.leaseUntil));
     if (row.work.isWritten) return repeatAnswer(options, sending, context);
     const leased = toLeasedRow(row, clock);
     const etag = await store.writeOutbox(
       { key: draft.id, before: { etag: found.etag, value: row }, after: leased },
       signal,
     );
-    if (etag === undefined) return err(toInProgress(leased.leaseUntil, now));
+    if (etag === undefined) return err(toInProgress(now, leased.leaseUntil));
     const recipients = listDevices(options, sending, context);
     const held = { id: draft.id, etag, row: leased };
     return finishKeyed(options, sending, { held, recipients, how: "again" }, context);
   }
   // The outbox row is written before the payload rows and deleted last: without it they are whole, or not promised.
   const pending = toPending(sending);
-  if (draft.expiresAt > now || toExpiryDay(draft.id) >= toDay(now)) {
-    const { isWhole } = await readLive(options, { id: draft.id, pending }, context);
-    if (isWhole) return repeatAnswer(options, sending, context);
-  } else return ok({ ...draft, push: "failed" }); // its rows are dropped, and with them what became of it
-  return beginAgain(options, sending, claimed, context);
+  const isOver = draft.expiresAt <= now && toExpiryDay(draft.id) < toDay(now);
+  if (isOver) return ok({ ...draft, push: "failed" }); // its rows are dropped, and with them what became of it
+  const { isWhole } = await readLive(options, { id: draft.id, pending }, context);
+  return isWhole ? repeatAnswer(options, sending, context) : beginAgain(options, sending, claimed, context);
 }
 
 /** Begins a notification whose earlier tries left nothing, under a new ID where it has expired meanwhile. */
@@ -118,7 +117,7 @@ async function beginAgain(
 ): Promise<Result<Sent, Failure>> {
   const { clock } = options;
   const now = clock.now();
-  const busy = () => err(toInProgress(new Date(now.getTime() + LEASE_MS), now));
+  const busy = () => err(toInProgress(now));
   let { draft } = sending;
   if (draft.expiresAt <= now) {
     draft = toDraft(options, sending.request);
@@ -159,7 +158,7 @@ async function finishKeyed(
   context: CallContext,
 ): Promise<Result<Sent, Failure>> {
   const now = options.clock.now();
-  if (held === undefined) return err(toInProgress(new Date(now.getTime() + LEASE_MS), now));
+  if (held === undefined) return err(toInProgress(now));
   try {
     await writePayloads(options, sending, { held, how }, context.signal);
   } catch (error) {
