@@ -2,8 +2,8 @@
 // gets another's, and nothing is left over.
 import { TableClient } from "@azure/data-tables";
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from "vitest";
-import { type Answered, type Api, createApi } from "../helpers/api.ts";
-import { createStoreProxy, storeError, type StoreProxy } from "../helpers/store.ts";
+import { type Answered, type Api, createApi, createProxiedApi } from "../helpers/api.ts";
+import { storeError, type StoreProxy } from "../helpers/store.ts";
 
 const TTL_DAYS = 1;
 const DAY_SECONDS = 86_400;
@@ -14,15 +14,10 @@ let proxy: StoreProxy;
 let api: Api;
 
 beforeAll(async () => {
-  proxy = await createStoreProxy();
-  api = await createApi("in process", {
-    storageConnectionString: proxy.connectionString,
-    settings: { INSTALLATION_TTL: String(TTL_DAYS) },
-  });
+  ({ proxy, api } = await createProxiedApi({ settings: { INSTALLATION_TTL: String(TTL_DAYS) } }));
 });
 afterAll(async () => {
   await api.close();
-  await proxy.close();
 });
 afterEach(() => {
   proxy.decide = () => undefined;

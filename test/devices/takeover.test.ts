@@ -1,21 +1,16 @@
 // P7: a device is its owner's, also where the hub or the store fails in the middle of it, and where many race.
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { type Api, createApi } from "../helpers/api.ts";
-import { createStoreProxy, storeError, type StoreProxy } from "../helpers/store.ts";
+import { type Api, createProxiedApi } from "../helpers/api.ts";
+import { storeError, type StoreProxy } from "../helpers/store.ts";
 
 let proxy: StoreProxy;
 let api: Api;
 
 beforeAll(async () => {
-  proxy = await createStoreProxy();
-  api = await createApi("in process", {
-    storageConnectionString: proxy.connectionString,
-    settings: { MAX_INSTALLATIONS: "3" },
-  });
+  ({ proxy, api } = await createProxiedApi({ settings: { MAX_INSTALLATIONS: "3" } }));
 });
 afterAll(async () => {
   await api.close();
-  await proxy.close();
 });
 afterEach(() => {
   proxy.decide = () => undefined;

@@ -18,6 +18,7 @@ import { parseConfig, toConfigErrorText } from "../../shared/config/config.ts";
 import { createLog } from "../../shared/base/log.ts";
 import { type Calls, createCalls, createSettings, fireTimer } from "./calls.ts";
 import { type Contract, createContract } from "./contract.ts";
+import { createStoreProxy, type StoreProxy } from "./store.ts";
 
 export type { Answered } from "./calls.ts";
 
@@ -126,6 +127,22 @@ export async function createApi(way: Way, options: ApiOptions = {}): Promise<Api
       if (givenHub === undefined) await hub.close();
     },
   };
+}
+
+/** An app in this process that reaches its store through a proxy. Closing the app closes both. */
+export async function createProxiedApi(
+  options: Omit<ApiOptions, "storageConnectionString"> = {},
+): Promise<{ readonly api: Api; readonly proxy: StoreProxy }> {
+  const proxy = await createStoreProxy();
+  const api = await createApi("in process", {
+    ...options,
+    storageConnectionString: proxy.connectionString,
+  });
+  const close = async () => {
+    await api.close();
+    await proxy.close();
+  };
+  return { proxy, api: { ...api, close } };
 }
 
 const contracts = new Map<string, Contract>();

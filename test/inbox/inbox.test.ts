@@ -7,8 +7,7 @@ import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { getPushConfig } from "../../functions/getPushConfig.ts";
 import type { Call } from "../../functions/http/handler.ts";
 import { createNotificationId, DAY_MS, NotificationId, toDay, toDayName } from "../../shared/domain/id.ts";
-import { type Answered, type Api, createApi, WAYS } from "../helpers/api.ts";
-import { createStoreProxy } from "../helpers/store.ts";
+import { type Answered, type Api, createApi, WAYS, createProxiedApi } from "../helpers/api.ts";
 import { tableOf } from "../helpers/rows.ts";
 import { createTestStore, silentLog } from "../helpers/store.ts";
 
@@ -521,8 +520,7 @@ test("a cursor serves another instance, and one that was started again", async (
 });
 
 test("R103: for an ID that is over, beyond what lives, or none, no storage is asked and no table made", async () => {
-  const proxy = await createStoreProxy();
-  const api = await createApi("in process", { storageConnectionString: proxy.connectionString });
+  const { proxy, api } = await createProxiedApi();
   try {
     const now = Date.now();
     const ids = [
@@ -545,13 +543,11 @@ test("R103: for an ID that is over, beyond what lives, or none, no storage is as
     expect(await createTestStore({ prefix: api.tablePrefix }).listTables()).toEqual(["keys"]);
   } finally {
     await api.close();
-    await proxy.close();
   }
 });
 
 test("a list reads about a thousand rows of a call, and goes on behind them where none of them is listed", async () => {
-  const proxy = await createStoreProxy();
-  const api = await createApi("in process", { storageConnectionString: proxy.connectionString });
+  const { proxy, api } = await createProxiedApi();
   try {
     const old = idOf(await api.send({ to: ["alice"], payload: 1, ttl: 3 * 86_400 }));
     const { prefix, rawTable } = createTestStore({ prefix: api.tablePrefix });
@@ -580,7 +576,6 @@ test("a list reads about a thousand rows of a call, and goes on behind them wher
     expect(cursorIn(second)).toBeUndefined();
   } finally {
     await api.close();
-    await proxy.close();
   }
 });
 

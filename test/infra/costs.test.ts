@@ -3,18 +3,13 @@
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { createApi } from "../helpers/api.ts";
-import { createStoreProxy } from "../helpers/store.ts";
+import { createProxiedApi } from "../helpers/api.ts";
 
 const deployment = readFileSync(new URL("../../docs/deployment.md", import.meta.url), "utf8");
 
 test("the table calls in docs/deployment.md are those of the running product", async () => {
   const documented = readDocumentedCalls();
-  const proxy = await createStoreProxy();
-  const api = await createApi("in process", {
-    storageConnectionString: proxy.connectionString,
-    standsStill: true,
-  });
+  const { proxy, api } = await createProxiedApi({ standsStill: true });
   const counted = new Map<string, number>();
   const count = async <T>(work: () => Promise<T>, what?: string, without = 0): Promise<T> => {
     const before = proxy.requests.length;
@@ -99,7 +94,6 @@ test("the table calls in docs/deployment.md are those of the running product", a
   api.advance(86_400);
   await count(dropExpired, "once a day, for the day that is over and the one that is new", ofDropExpired);
   await api.close();
-  await proxy.close();
 
   expect(Object.fromEntries(counted)).toEqual(Object.fromEntries(documented));
   expectAlertFields(api.lines);

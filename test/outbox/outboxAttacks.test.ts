@@ -1,19 +1,17 @@
 // P3, P4 and P7 where processes sleep past their leases, devices change hands while the hub is away, one call hangs, and
 // somebody writes to the storage account.
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { type Api, createApi } from "../helpers/api.ts";
+import { type Api, createProxiedApi } from "../helpers/api.ts";
 import { channelsOf, idOf, outboxRows, rawRows, rawTable, redeliver as runPass } from "../helpers/pushes.ts";
-import { createStoreProxy, storeError, type StoreProxy } from "../helpers/store.ts";
+import { storeError, type StoreProxy } from "../helpers/store.ts";
 
 let proxy: StoreProxy;
 let api: Api;
 beforeEach(async () => {
-  proxy = await createStoreProxy();
-  api = await createApi("in process", { storageConnectionString: proxy.connectionString });
+  ({ proxy, api } = await createProxiedApi());
 });
 afterEach(async () => {
   await api.close();
-  await proxy.close();
 });
 
 type PlatformName = "fcmv1" | "adm";

@@ -1,20 +1,18 @@
 // eraseRecipient: what stood for a user is gone, in the tables, in the hub and in the outbox, and nothing made later.
 import { TableClient, TableServiceClient } from "@azure/data-tables";
 import { afterEach, beforeEach, expect, inject, test } from "vitest";
-import { type Answered, type Api, createApi } from "../helpers/api.ts";
+import { type Answered, type Api, createProxiedApi } from "../helpers/api.ts";
 import { channelsOf, deadLetters, idOf, outboxRows, redeliver as runPass } from "../helpers/pushes.ts";
-import { createStoreProxy, type StoreProxy, storeError } from "../helpers/store.ts";
+import { type StoreProxy, storeError } from "../helpers/store.ts";
 
 let proxy: StoreProxy;
 let api: Api;
 
 beforeEach(async () => {
-  proxy = await createStoreProxy();
-  api = await createApi("in process", { storageConnectionString: proxy.connectionString });
+  ({ proxy, api } = await createProxiedApi());
 });
 afterEach(async () => {
   await api.close();
-  await proxy.close();
 });
 
 const get = (user: string, sent: Answered) => api.as(user, "GET", `/api/notifications/${idOf(sent)}`);

@@ -1,8 +1,8 @@
 // P4: retry is safe: with an Idempotency-Key any number of equal requests make one notification.
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { type Api, createApi } from "../helpers/api.ts";
+import { type Api, createApi, createProxiedApi } from "../helpers/api.ts";
 import { channelsOf, idOf, outboxRows, rawRows } from "../helpers/pushes.ts";
-import { createStoreProxy, type StoreProxy, storeError } from "../helpers/store.ts";
+import { type StoreProxy, storeError } from "../helpers/store.ts";
 import { type ProxiedRequest } from "../helpers/faultProxy.ts";
 import { findTraces } from "../helpers/traces.ts";
 
@@ -10,8 +10,7 @@ let proxy: StoreProxy;
 let api: Api;
 
 beforeAll(async () => {
-  proxy = await createStoreProxy();
-  api = await createApi("in process", { storageConnectionString: proxy.connectionString });
+  ({ proxy, api } = await createProxiedApi());
   await api.as("ann", "PUT", "/api/installations/phone", { platform: "fcmv1", pushChannel: "ann" });
 });
 afterEach(() => {
@@ -20,7 +19,6 @@ afterEach(() => {
 });
 afterAll(async () => {
   await api.close();
-  await proxy.close();
 });
 
 let keys = 0;

@@ -1,8 +1,7 @@
 // sendSecure, getNotification and health as callers meet them, in process and through the local host.
 import { request as httpRequest } from "node:http";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type Answered, type Api, createApi, WAYS } from "../helpers/api.ts";
-import { createStoreProxy } from "../helpers/store.ts";
+import { type Answered, type Api, createApi, WAYS, createProxiedApi } from "../helpers/api.ts";
 
 const pathOf = (sent: Answered) => `/api/notifications/${String(sent.json()["id"])}`;
 
@@ -379,11 +378,7 @@ test("P5, R100: an expired payload is not given, from expiresAt on, to the milli
 });
 
 test("a store whose clock is wrong locks nobody out, and revives no token", async () => {
-  const proxy = await createStoreProxy();
-  const api = await createApi("in process", {
-    storageConnectionString: proxy.connectionString,
-    listensToStore: true,
-  });
+  const { proxy, api } = await createProxiedApi({ listensToStore: true });
   try {
     const sent = await api.send({ to: ["alice"], payload: 1 });
     for (const hours of [3, -5]) {
@@ -394,7 +389,6 @@ test("a store whose clock is wrong locks nobody out, and revives no token", asyn
     }
   } finally {
     await api.close();
-    await proxy.close();
   }
 });
 

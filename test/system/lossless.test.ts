@@ -2,8 +2,8 @@
 // their calls. Of what was answered with a 2xx nothing is lost; of what was not, nothing was pushed in part. SENDS says
 // how many; `npm run soak` makes it 2,000.
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { type Answered, type Api, createApi } from "../helpers/api.ts";
-import { createStoreProxy, type StoreProxy, storeError } from "../helpers/store.ts";
+import { type Answered, type Api, createApi, createProxiedApi } from "../helpers/api.ts";
+import { type StoreProxy, storeError } from "../helpers/store.ts";
 import { type Fault } from "../helpers/faultProxy.ts";
 
 const SENDS = Number(process.env["SENDS"] ?? 100);
@@ -22,11 +22,7 @@ const started: Instance[] = [];
 
 /** A process of the deployment; once it is dead, nothing of it reaches the store any more. */
 async function start(): Promise<Instance> {
-  const proxy = await createStoreProxy();
-  const api = await createApi("in process", {
-    beside: first,
-    storageConnectionString: proxy.connectionString,
-  });
+  const { proxy, api } = await createProxiedApi({ beside: first });
   const instance = { api, proxy };
   proxy.decide = randomFate;
   started.push(instance);
@@ -66,10 +62,7 @@ beforeAll(async () => {
   await replace(1);
 });
 afterAll(async () => {
-  for (const { api, proxy } of started) {
-    await api.close();
-    await proxy.close();
-  }
+  for (const { api } of started) await api.close();
   await first.close();
 });
 

@@ -1,7 +1,7 @@
 // What callers see when storage, the hub or the issuer is away: a 503 with Retry-After in time, and nothing of the
 // reason.
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { type Answered, type Api, createApi } from "../helpers/api.ts";
+import { type Answered, type Api, createApi, createProxiedApi } from "../helpers/api.ts";
 import type { ProxiedRequest } from "../helpers/faultProxy.ts";
 import { createStoreProxy, storeError, type StoreProxy } from "../helpers/store.ts";
 
@@ -109,12 +109,10 @@ describe("a store that fails at one step", () => {
   let api: Api;
 
   beforeAll(async () => {
-    proxy = await createStoreProxy();
-    api = await createApi("in process", { storageConnectionString: proxy.connectionString });
+    ({ proxy, api } = await createProxiedApi());
   });
   afterAll(async () => {
     await api.close();
-    await proxy.close();
   });
   afterEach(() => {
     proxy.decide = () => undefined;
