@@ -1,18 +1,15 @@
 // eraseRecipient: a back end has everything erased that the service holds about users.
 import { EraseRequest } from "../shared/domain/notification.ts";
 import type { Service } from "../shared/service.ts";
-import { readJson, SMALL_BODY_BYTES } from "./http/body.ts";
+import { readInput } from "./http/body.ts";
 import type { Description } from "./http/description.ts";
-import { parseInput } from "./http/parseInput.ts";
 import { answerNothing, type Call, type Handled } from "./http/handler.ts";
 
 export function eraseRecipient(service: Service): (call: Call) => Handled {
-  return async ({ request, context }) => {
-    const body = await readJson(request, SMALL_BODY_BYTES, context.signal);
-    if (!body.ok) return body;
-    const parsed = parseInput("body_invalid", EraseRequest, body.value.value);
-    if (!parsed.ok) return parsed;
-    await service.eraseRecipients(parsed.value.to, context);
+  return async (call) => {
+    const input = await readInput(call, EraseRequest);
+    if (!input.ok) return input;
+    await service.eraseRecipients(input.value.to, call.context);
     return answerNothing(202);
   };
 }

@@ -2,18 +2,16 @@
 import { ReceiptsRequest } from "../shared/domain/notification.ts";
 import type { Service } from "../shared/service.ts";
 import { type Answers, answers } from "./http/answers.ts";
-import { readJson, SMALL_BODY_BYTES } from "./http/body.ts";
+import { readInput } from "./http/body.ts";
 import type { Description } from "./http/description.ts";
-import { parseInput } from "./http/parseInput.ts";
 import { answerJson, type Call, type Handled } from "./http/handler.ts";
 
 export function getReceipts(service: Service): (call: Call) => Handled {
-  return async ({ request, context }) => {
-    const body = await readJson(request, SMALL_BODY_BYTES, context.signal);
-    if (!body.ok) return body;
-    const parsed = parseInput("body_invalid", ReceiptsRequest, body.value.value);
-    if (!parsed.ok) return parsed;
-    const { id, to } = parsed.value;
+  return async (call) => {
+    const input = await readInput(call, ReceiptsRequest);
+    if (!input.ok) return input;
+    const { id, to } = input.value;
+    const { context } = call;
     const receipts = await service.getReceipts(id, to, context.signal);
     context.log.info("receipts_given", { recipients: receipts.length });
     return answerJson(200, {

@@ -3,7 +3,7 @@ import * as z from "zod";
 import { ListQuery, type UserId } from "../shared/domain/notification.ts";
 import { err } from "../shared/base/result.ts";
 import type { Service } from "../shared/service.ts";
-import { answers } from "./http/answers.ts";
+import { type Answers, answers } from "./http/answers.ts";
 import type { Description } from "./http/description.ts";
 import { parseInput } from "./http/parseInput.ts";
 import { answerJson, type Call, type Handled } from "./http/handler.ts";
@@ -16,8 +16,16 @@ export function listNotifications(service: Service): (call: Call, userId: UserId
     const query = parseInput("query_invalid", ListQuery, Object.fromEntries(searchParams));
     if (!query.ok) return query;
     const listed = await service.list(query.value, userId, context);
-    // JSON has Dates in ISO 8601, in UTC with milliseconds.
-    return listed.ok ? answerJson(200, listed.value) : listed;
+    if (!listed.ok) return listed;
+    return answerJson(200, {
+      ...listed.value,
+      notifications: listed.value.notifications.map(({ createdAt, expiresAt, fetchedAt, ...summary }) => ({
+        ...summary,
+        createdAt: createdAt.toISOString(),
+        expiresAt: expiresAt.toISOString(),
+        ...(fetchedAt === undefined ? {} : { fetchedAt: fetchedAt.toISOString() }),
+      })),
+    } satisfies Answers["NotificationList"]);
   };
 }
 

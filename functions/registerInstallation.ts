@@ -5,9 +5,8 @@ import type { UserId } from "../shared/domain/notification.ts";
 import { err } from "../shared/base/result.ts";
 import type { Service } from "../shared/service.ts";
 import { type Answers, answers } from "./http/answers.ts";
-import { readJson, SMALL_BODY_BYTES } from "./http/body.ts";
+import { readInput } from "./http/body.ts";
 import type { Description } from "./http/description.ts";
-import { parseInput } from "./http/parseInput.ts";
 import { answerJson, type Call, type Handled } from "./http/handler.ts";
 
 /** @param platforms The platforms that a device can be registered for now. */
@@ -15,16 +14,14 @@ export function registerInstallation(
   service: Service,
   platforms: () => readonly Platform[],
 ): (call: Call, userId: UserId) => Handled {
-  return async ({ request, context }, userId) => {
-    const installationId = InstallationId.safeParse(request.params["installationId"]);
+  return async (call, userId) => {
+    const installationId = InstallationId.safeParse(call.request.params["installationId"]);
     if (!installationId.success) return err({ reason: "installation_id_invalid" });
-    const body = await readJson(request, SMALL_BODY_BYTES, context.signal);
-    if (!body.ok) return body;
-    const parsed = parseInput("body_invalid", InstallationRequest, body.value.value, {
+    const input = await readInput(call, InstallationRequest, {
       platform: `must be one of ${platforms().join(", ")}`,
     });
-    if (!parsed.ok) return parsed;
-    const registered = await service.register(userId, installationId.data, parsed.value, context);
+    if (!input.ok) return input;
+    const registered = await service.register(userId, installationId.data, input.value, call.context);
     if (!registered.ok) return registered;
     const { expiresAt, isNew, isPending } = registered.value;
     const finished = isNew ? 201 : 200;

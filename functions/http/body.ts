@@ -1,12 +1,15 @@
 // Reads request bodies: JSON in UTF-8 of a limited size, counted while it arrives. I/O: the request's stream.
 import type { HttpRequest } from "@azure/functions";
+import type * as z from "zod";
 import { type ParsedBody, parseJsonBody } from "../../shared/base/json.ts";
 import { withDeadline } from "../../shared/base/deadline.ts";
 import type { Failure } from "../../shared/problem.ts";
 import { err, ok, type Result } from "../../shared/base/result.ts";
+import type { Call } from "./handler.ts";
+import { parseInput } from "./parseInput.ts";
 
 /** The limit of every body except sendSecure's. */
-export const SMALL_BODY_BYTES = 32 * 1024;
+const SMALL_BODY_BYTES = 32 * 1024;
 
 /** How much of a body over its limit is read before the answer. Many clients read no answer before they have sent all. */
 const MAX_DISCARDED_BYTES = 1024 * 1024;
@@ -28,6 +31,16 @@ export async function readJson(
     return err({ reason: "content_encoding_unsupported" });
   const bytes = await readBytes(request.body, limit, signal);
   return bytes.ok ? parseJsonBody(bytes.value, verbatim) : bytes;
+}
+
+/** The body of any call but sendSecure's, parsed by its schema. `rules` as in parseInput. */
+export async function readInput<T>(
+  { request, context }: Call,
+  schema: z.ZodType<T>,
+  rules: Readonly<Record<string, string>> = {},
+): Promise<Result<T, Failure>> {
+  const body = await readJson(request, SMALL_BODY_BYTES, context.signal);
+  return body.ok ? parseInput("body_invalid", schema, body.value.value, rules) : body;
 }
 
 const PARAMETERS: ReadonlySet<string> = new Set(["", "charset=utf-8", 'charset="utf-8"']);

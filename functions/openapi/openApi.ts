@@ -2,8 +2,9 @@
 // the table of problems, so that it cannot differ from the code. Its form suits generators of clients: named schemas, one
 // schema for all problems, no `default` (a generator takes such a member for one that is always there). No I/O.
 import type { Config } from "../../shared/config/config.ts";
-import type { Body, Header, Parameter, Success } from "../http/description.ts";
+import type { Body, Description, Header, Parameter, Success } from "../http/description.ts";
 import type { Route } from "../http/handler.ts";
+import type { Reason } from "../../shared/problem.ts";
 import type {
   HeaderObject,
   OpenApi,
@@ -46,10 +47,13 @@ const TAGS = {
  */
 export function toOpenApi(routes: readonly Route[], access: Access): OpenApi {
   const paths: Record<string, Record<string, Operation>> = {};
-  for (const route of routes)
+  const reasons = new Set<Reason>();
+  for (const route of routes) {
+    const description = route.describe();
+    for (const reason of toReasons(description, hasToken(route, access))) reasons.add(reason);
     for (const method of route.methods.filter((one) => one !== "HEAD"))
-      (paths[`/${route.path}`] ??= {})[method.toLowerCase()] = toOperation(route, access);
-  const reasons = new Set(routes.flatMap((route) => toReasons(route.describe(), hasToken(route, access))));
+      (paths[`/${route.path}`] ??= {})[method.toLowerCase()] = toOperation(route, description, access);
+  }
   return {
     openapi: "3.1.1",
     info: {
@@ -70,8 +74,7 @@ export function toOpenApi(routes: readonly Route[], access: Access): OpenApi {
   };
 }
 
-function toOperation(route: Route, access: Access): Operation {
-  const description = route.describe();
+function toOperation(route: Route, description: Description, access: Access): Operation {
   const { summary, parameters, body } = description;
   const responses = [
     ...Object.entries(description.answers).map(([status, success]) => [status, toSuccess(success)] as const),

@@ -96,7 +96,7 @@ function createDayStream(
     },
     isDry: () => taken >= buffer.length && !hasEnded,
     readOn: async (limit) => {
-      const found = await rows.listMarks(recipientKey, day, last, limit, signal);
+      const found = await rows.listMarks({ recipientKey, day, after: last }, limit, signal);
       last = found.at(-1)?.value.id ?? last;
       hasEnded = found.length < limit;
       const marks = found.map(({ value }) => value);

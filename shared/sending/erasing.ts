@@ -62,7 +62,7 @@ async function eraseNotifications(
     let isDone = true;
     let after: NotificationId | undefined;
     for (;;) {
-      const page = await options.store.listMarks(recipientKey, day, after, PAGE_ROWS, context.signal);
+      const page = await options.store.listMarks({ recipientKey, day, after }, PAGE_ROWS, context.signal);
       const earlier = page.filter(({ value }) => value.gone !== "erased" && toCreatedAt(value.id) < before);
       const done = await mapBounded(earlier, MAX_PARALLEL_ROWS, ({ value }) =>
         eraseNotification(options, recipientKey, value.id, context),

@@ -76,11 +76,11 @@ async function tryClaim(
     return toClaimed(options, request, earlier);
   const [placed, late] = await both(
     place(options, today, request, signal),
-    isDayChange ? Promise.resolve(undefined) : store.readClaim(yesterday, request.key, signal),
+    isDayChange ? Promise.resolve(undefined) : store.readClaim({ day: yesterday, key: request.key }, signal),
   );
   if (placed === undefined) return undefined;
   if (late !== undefined && isClaimOf(late.value, yesterday, now)) {
-    if (placed.isNew) await store.deleteClaim(today, request.key, placed.claim.etag, signal);
+    if (placed.isNew) await store.deleteClaim({ day: today, key: request.key }, placed.claim.etag, signal);
     return toClaimed(options, request, { day: yesterday, isNew: false, claim: late });
   }
   // A claim of tomorrow: this instance's clock is behind, and the caller tries again when it is not.
@@ -103,9 +103,9 @@ async function place(
   signal: AbortSignal,
 ): Promise<PlacedClaim | undefined> {
   const value: Claim = { ...draft, fingerprint, claimedAt: clock.now() };
-  const etag = await store.writeClaim(day, key, value, undefined, signal);
+  const etag = await store.writeClaim({ day, key }, value, undefined, signal);
   if (etag !== undefined) return { day, isNew: true, claim: { etag, value } };
-  const claim = await store.readClaim(day, key, signal);
+  const claim = await store.readClaim({ day, key }, signal);
   return claim && { day, isNew: false, claim };
 }
 
@@ -125,7 +125,7 @@ function toClaimed(
     isNew,
     replace: async (draft, signal) => {
       const next = { ...claim.value, ...draft };
-      return (await store.writeClaim(day, key, next, claim.etag, signal)) !== undefined;
+      return (await store.writeClaim({ day, key }, next, claim.etag, signal)) !== undefined;
     },
   });
 }

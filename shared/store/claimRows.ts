@@ -1,23 +1,22 @@
 // Rows of the tables of idempotency keys, one table for each day, dropped whole (docs/storage.md).
 import * as z from "zod";
-import type { ClaimKey } from "../crypto/keyring.ts";
-import { type Day, NotificationId, toDayName } from "../domain/id.ts";
+import { NotificationId, toDayName } from "../domain/id.ts";
 import { isCurrent, listDayTables, RowDamagedError } from "./rows.ts";
-import type { Claim, ClaimRows } from "./store.ts";
+import type { Claim, ClaimAddress, ClaimRows } from "./store.ts";
 import type { RowKey, StoredRow, Tables } from "./table.ts";
 
 const IDEMPOTENCY = "idempotency";
 
 export function createClaimRows(tables: Tables): ClaimRows {
   return {
-    readClaim: async (day, key, signal) => {
-      const row = await tables.read(toClaimRowKey(day, key), signal);
+    readClaim: async (address, signal) => {
+      const row = await tables.read(toClaimRowKey(address), signal);
       return row && { etag: row.etag, value: toClaim(row) };
     },
-    writeClaim: (day, key, { id, ...rest }, etag, signal) =>
-      tables.write(toClaimRowKey(day, key), { notificationId: id, ...rest }, etag, signal),
-    deleteClaim: async (day, key, etag, signal) => {
-      await tables.remove(toClaimRowKey(day, key), etag, signal);
+    writeClaim: (address, { id, ...rest }, etag, signal) =>
+      tables.write(toClaimRowKey(address), { notificationId: id, ...rest }, etag, signal),
+    deleteClaim: async (address, etag, signal) => {
+      await tables.remove(toClaimRowKey(address), etag, signal);
     },
     listClaimDays: (signal) => listDayTables(tables, IDEMPOTENCY, signal),
     prepareClaimDay: (day, signal) => tables.makeTable(IDEMPOTENCY + toDayName(day), undefined, signal),
@@ -26,7 +25,7 @@ export function createClaimRows(tables: Tables): ClaimRows {
 }
 
 /** Spread over 256 partitions by the hash itself. */
-function toClaimRowKey(day: Day, key: ClaimKey): RowKey {
+function toClaimRowKey({ day, key }: ClaimAddress): RowKey {
   return { table: IDEMPOTENCY + toDayName(day), partitionKey: key.slice(0, 2), rowKey: key };
 }
 

@@ -42,7 +42,7 @@ export function createNotificationRows(tables: Tables): NotificationRows {
       const row = await tables.read(toNotificationKey(recipientKey, id), signal, MARKS);
       return row && { etag: row.etag, value: toMarks(row, recipientKey, id) };
     },
-    listMarks: async (recipientKey, day, after, limit, signal) => {
+    listMarks: async ({ recipientKey, day, after }, limit, signal) => {
       const rows = await tables.list(
         {
           table: toNotificationTable(day),
@@ -55,8 +55,8 @@ export function createNotificationRows(tables: Tables): NotificationRows {
       );
       return rows.map((row) => ({ etag: row.etag, value: toListedMarks(row, recipientKey) }));
     },
-    markFetched: (read, at, signal) => addOnce(tables, read, "fetchedAt", at, signal),
-    markRead: (read, at, signal) => addOnce(tables, read, "readAt", at, signal),
+    markFetched: (read, at, signal) => addOnce(tables, read, { fetchedAt: at }, signal),
+    markRead: (read, at, signal) => addOnce(tables, read, { readAt: at }, signal),
     markPush: (recipientKey, id, push, signal) =>
       markRow(
         tables,
@@ -133,17 +133,16 @@ async function rollBack(tables: Tables, key: RowKey, signal: AbortSignal): Promi
   }
 }
 
-/** Adds a time to a row that has none of that name; the first one stays. */
+/** Adds a time to a row that has none of its name; the first one stays. */
 async function addOnce(
   tables: Tables,
   { value, etag }: Versioned<NotificationMarks>,
-  name: "fetchedAt" | "readAt",
-  at: Date,
+  added: { readonly fetchedAt: Date } | { readonly readAt: Date },
   signal: AbortSignal,
 ): Promise<MarkOutcome> {
+  const name = "fetchedAt" in added ? "fetchedAt" : "readAt";
   if (value[name] !== undefined) return "marked";
   const key = toNotificationKey(value.recipientKey, value.id);
-  const added = { [name]: at };
   if ((await tables.merge(key, added, etag, signal)) !== undefined) return "marked";
   let gone: Gone | undefined;
   await markRow(

@@ -59,6 +59,13 @@ interface StoredDays {
 /** `gone`: the row has become a tombstone meanwhile. A mark that exists already is not checked again. */
 export type MarkOutcome = "marked" | "gone";
 
+/** A recipient's rows that expire on one day, past an ID. */
+interface MarksRange {
+  readonly recipientKey: RecipientKey;
+  readonly day: Day;
+  readonly after: NotificationId | undefined;
+}
+
 /** Payload rows. Apart from the first, an operation on a missing row changes nothing. */
 export interface NotificationRows {
   /**
@@ -82,11 +89,9 @@ export interface NotificationRows {
     id: NotificationId,
     signal: AbortSignal,
   ) => Promise<Versioned<NotificationMarks> | undefined>;
-  /** A recipient's rows that expire on a day, tombstones too, in the order of their IDs (newest first), past `after`. */
+  /** At most `limit` rows, tombstones too, in the order of their IDs (newest first). */
   readonly listMarks: (
-    recipientKey: RecipientKey,
-    day: Day,
-    after: NotificationId | undefined,
+    rows: MarksRange,
     limit: number,
     signal: AbortSignal,
   ) => Promise<readonly Versioned<NotificationMarks>[]>;
@@ -228,18 +233,23 @@ export interface Claim {
   readonly claimedAt: Date;
 }
 
-/** Claims of idempotency keys, by the day of their table. */
+/** Where a claim is: its key, in the table of a day. */
+export interface ClaimAddress {
+  readonly day: Day;
+  readonly key: ClaimKey;
+}
+
+/** Claims of idempotency keys. */
 export interface ClaimRows {
-  readonly readClaim: (day: Day, key: ClaimKey, signal: AbortSignal) => Promise<Versioned<Claim> | undefined>;
+  readonly readClaim: (address: ClaimAddress, signal: AbortSignal) => Promise<Versioned<Claim> | undefined>;
   /** Inserts without an ETag, else replaces that version. `undefined`: there is one already, or it has changed. */
   readonly writeClaim: (
-    day: Day,
-    key: ClaimKey,
+    address: ClaimAddress,
     claim: Claim,
     etag: string | undefined,
     signal: AbortSignal,
   ) => Promise<string | undefined>;
-  readonly deleteClaim: (day: Day, key: ClaimKey, etag: string, signal: AbortSignal) => Promise<void>;
+  readonly deleteClaim: (address: ClaimAddress, etag: string, signal: AbortSignal) => Promise<void>;
   readonly listClaimDays: (signal: AbortSignal) => Promise<readonly Day[]>;
   readonly prepareClaimDay: (day: Day, signal: AbortSignal) => Promise<void>;
   readonly dropClaimDay: (day: Day, signal: AbortSignal) => Promise<void>;

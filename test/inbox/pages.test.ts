@@ -43,7 +43,7 @@ function createMemory(initial: readonly NotificationMarks[] = []) {
     );
   };
   for (const marks of initial) add(marks);
-  const listMarks: NotificationRows["listMarks"] = async (_recipientKey, day, after, limit) => {
+  const listMarks: NotificationRows["listMarks"] = async ({ day, after }, limit) => {
     seen.queries++;
     seen.mostOpen = Math.max(seen.mostOpen, ++seen.open);
     await Promise.resolve();

@@ -329,7 +329,11 @@ describe("what is gone", () => {
     await bury(gone, row); // twice is harmless
     expect(await shared.store.readNotification(row.recipientKey, row.id, never)).toBeUndefined();
     const day = toExpiryDay(row.id);
-    const listed = await shared.store.listMarks(row.recipientKey, day, undefined, 10, never);
+    const listed = await shared.store.listMarks(
+      { recipientKey: row.recipientKey, day, after: undefined },
+      10,
+      never,
+    );
     expect(listed.map(({ value }) => value.gone)).toEqual([gone]);
   });
 
@@ -439,7 +443,7 @@ describe("lists", () => {
       "again",
       never,
     );
-    const listed = await shared.store.listMarks(recipientKey, day, undefined, 10, never);
+    const listed = await shared.store.listMarks({ recipientKey, day, after: undefined }, 10, never);
     expect(listed.map(({ value }) => value.id)).toEqual(ids);
     for (const { value, etag } of listed) {
       expect(Object.keys(value).toSorted()).toEqual(["createdAt", "expiresAt", "id", "recipientKey"]);
@@ -451,7 +455,7 @@ describe("lists", () => {
     const shared = createTestStore();
     const { recipientKey, ids } = await createListed(shared, 5);
     const list = async (after: NotificationId | undefined, limit: number) =>
-      (await shared.store.listMarks(recipientKey, day, after, limit, never)).map(({ value }) => value.id);
+      (await shared.store.listMarks({ recipientKey, day, after }, limit, never)).map(({ value }) => value.id);
     expect(await list(undefined, 2)).toEqual(ids.slice(0, 2));
     expect(await list(ids[1], 2)).toEqual(ids.slice(2, 4));
     expect(await list(ids[1], 3)).toEqual(ids.slice(2));
@@ -462,7 +466,9 @@ describe("lists", () => {
 
   test("of a day without a table are empty, and make none", async () => {
     const { store, listTables } = createTestStore();
-    expect(await store.listMarks(createRecipientKey(), day, undefined, 10, never)).toEqual([]);
+    expect(
+      await store.listMarks({ recipientKey: createRecipientKey(), day, after: undefined }, 10, never),
+    ).toEqual([]);
     expect(await listTables()).toEqual([]);
   });
 
@@ -477,7 +483,7 @@ describe("lists", () => {
     );
     await table.updateEntity({ partitionKey: recipientKey, rowKey: ids[1] ?? "", ...damage }, "Merge");
     await table.createEntity({ partitionKey: recipientKey, rowKey: "not an ID", v: 1 });
-    const listed = await shared.store.listMarks(recipientKey, day, undefined, 10, never);
+    const listed = await shared.store.listMarks({ recipientKey, day, after: undefined }, 10, never);
     expect(listed.map(({ value }) => [value.id, value.isDamaged])).toEqual([
       [ids[0], undefined],
       [ids[1], true],
