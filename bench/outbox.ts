@@ -12,7 +12,7 @@ import { createLocalKeyWrapper } from "../shared/crypto/kek.ts";
 import { createKeyring, type RecipientKey } from "../shared/crypto/keyring.ts";
 import { createNotificationId, DAY_MS } from "../shared/domain/id.ts";
 import { UserId } from "../shared/domain/notification.ts";
-import type { OutboxRow } from "../shared/outbox/work.ts";
+import type { OutboxRow } from "../shared/store/outboxWork.ts";
 import { createHubSender } from "../shared/push/hub.ts";
 import { createSenders } from "../shared/push/senders.ts";
 import { createService, type Service } from "../shared/service.ts";

@@ -22,3 +22,8 @@ export function isBare({ search, hash, username, password }: URL): boolean {
 export function isNormalised(text: string, { href }: URL): boolean {
   return [text, `${text}/`].some((form) => form.toLowerCase() === href.toLowerCase());
 }
+
+/** The host without the brackets of an IPv6 address. */
+export function toBareHost({ hostname }: URL): string {
+  return hostname.startsWith("[") ? hostname.slice(1, -1) : hostname;
+}

@@ -1,19 +1,13 @@
 // Settings of the key-encryption key: a key in Azure Key Vault, or local keys for development. No I/O.
 import { Secret } from "../base/secret.ts";
 import { isBare } from "../base/url.ts";
+import type { VaultKey } from "../crypto/keyVault.ts";
 import { checkScheme } from "./checks.ts";
 import type { Check, SettingsReader } from "./settingsReader.ts";
 
 export type KekConfig =
   | { readonly vaultKey: VaultKey } // reached with managed identity
   | { readonly localKeks: readonly Secret<Uint8Array>[] }; // 32 bytes each, newest first
-
-/** A key in a vault, without a version: the newest version wraps, and every enabled one unwraps. */
-export interface VaultKey {
-  /** `https://VAULT.vault.azure.net`, without a slash at the end. */
-  readonly vaultUrl: string;
-  readonly name: string;
-}
 
 export function readKek(read: SettingsReader): KekConfig {
   const before = read.errors.length;

@@ -1,10 +1,19 @@
 // The settings of MPNS (docs/mpns.md). A certificate is taken as it is given: one that cannot be used stops this sender
 // alone, so shared/push/ judges it. No I/O: the environment is handed in.
-import type { CertificateSettings } from "../push/certificate.ts";
 import { Secret } from "../base/secret.ts";
-import type { HostRule } from "../push/addresses.ts";
-import { readHostRules } from "./hostRules.ts";
+import { type HostRule, readHostRules } from "./hostRules.ts";
 import type { Check, SettingsReader } from "./settingsReader.ts";
+
+/** The settings of one certificate, as they are given. */
+export interface CertificateSettings {
+  /** The name of the certificate's setting, for the log. */
+  readonly setting: string;
+  /** PEM, or base64 of a PEM, DER or PFX file. The private key may be in it. */
+  readonly certificate: Secret<string>;
+  readonly privateKey?: { readonly setting: string; readonly text: Secret<string> };
+  /** Opens a PFX or an encrypted private key. */
+  readonly password?: Secret<string>;
+}
 
 export interface MpnsConfig {
   /** The current certificate and the next one, of which one may be absent. */

@@ -1,8 +1,7 @@
 // The settings of Web Push: VAPID_KEYS, VAPID_SUBJECT and WEB_PUSH_HOSTS. No I/O: the environment is handed in.
 import { err, ok, type Result } from "../base/result.ts";
 import { checkVapidSubject, parseVapidKeys, type VapidKey } from "../crypto/vapid.ts";
-import type { HostRule } from "../push/addresses.ts";
-import { readHostRules } from "./hostRules.ts";
+import { type HostRule, readHostRules } from "./hostRules.ts";
 import {
   type ConfigError,
   createSettingsReader,

@@ -5,8 +5,14 @@ import { createHash } from "node:crypto";
 import type { TokenCredential } from "@azure/identity";
 import type { CryptographyClient, KeyClient, KeyVaultKey } from "@azure/keyvault-keys";
 import { type CoolDown, createCoolDown } from "../base/coolDown.ts";
-import type { VaultKey } from "../config/kek.ts";
 import { KeyUnavailableError, type KeyWrapper, type WrappedKey } from "./kek.ts";
+
+/** A key in a vault, without a version: the newest version wraps, and every enabled one unwraps. */
+export interface VaultKey {
+  /** `https://VAULT.vault.azure.net`, without a slash at the end. */
+  readonly vaultUrl: string;
+  readonly name: string;
+}
 
 export interface KeyVaultOptions {
   /** The newest version wraps; every enabled version unwraps what it wrapped. */

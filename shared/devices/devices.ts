@@ -6,7 +6,7 @@ import type { RecipientKey } from "../crypto/keyring.ts";
 import { DAY_MS } from "../domain/id.ts";
 import type { Platform, PushChannel } from "../domain/installation.ts";
 import type { Senders } from "../push/senders.ts";
-import type { DeviceRows, FormerChannel, InstallationRow } from "./rows.ts";
+import type { DeviceRows, FormerChannel, InstallationRow } from "../store/storedDevices.ts";
 import type { Versioned } from "../store/store.ts";
 import type { InstallationsOptions } from "./installations.ts";
 import { openChannel } from "./pushChannel.ts";

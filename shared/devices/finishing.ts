@@ -5,13 +5,13 @@ import { both } from "../base/deadline.ts";
 import { err, ok, type Result } from "../base/result.ts";
 import type { HeldTask } from "../outbox/tasks.ts";
 import type { Failure } from "../problem.ts";
-import type { ChannelHolder, ChannelRow, DeviceChange, InstallationRow } from "./rows.ts";
+import type { ChannelHolder, ChannelRow, DeviceChange, InstallationRow } from "../store/storedDevices.ts";
 import { StoreUnavailableError, type Versioned } from "../store/store.ts";
 import { toExpiresAt } from "./devices.ts";
 import { releaseChannel } from "./holding.ts";
 import type { InstallationsOptions } from "./installations.ts";
 import { isPresent, putEntry, reconcile } from "./reconciling.ts";
-import type { ReconcileWork } from "./reconcileWork.ts";
+import type { ReconcileWork } from "../store/reconcileWork.ts";
 import type { Found, Registered, Wanted } from "./registering.ts";
 
 /** A registration whose rows are written. */

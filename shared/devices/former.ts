@@ -4,12 +4,12 @@ import type { CallContext } from "../base/context.ts";
 import { DAY_MS } from "../domain/id.ts";
 import { reportOutcome } from "../push/outcome.ts";
 import type { Sender } from "../push/sender.ts";
-import type { ChannelRow, DeviceRows, FormerChannel } from "./rows.ts";
+import type { ChannelRow, DeviceRows, FormerChannel } from "../store/storedDevices.ts";
 import type { Versioned } from "../store/store.ts";
 import { isInForce } from "./devices.ts";
 import { releaseUnused, toEntryId, toFormerChange } from "./holding.ts";
 import type { InstallationsOptions } from "./installations.ts";
-import type { DirectoryPut } from "./reconcileWork.ts";
+import type { DirectoryPut } from "../store/reconcileWork.ts";
 
 /** `later`: the directory could not be reached, rows changed too often, or there was too much to do for one call. */
 export type Reconciled = "done" | "later";

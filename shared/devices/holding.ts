@@ -9,7 +9,7 @@ import type {
   DeviceRows,
   FormerChannel,
   InstallationRow,
-} from "./rows.ts";
+} from "../store/storedDevices.ts";
 import type { InstallationsOptions } from "./installations.ts";
 import type { Versioned } from "../store/store.ts";
 

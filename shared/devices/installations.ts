@@ -16,7 +16,7 @@ import { type Device, type DeviceListing, listDevices } from "./devices.ts";
 import { toAddress } from "./pushChannel.ts";
 import type { Reconciled } from "./former.ts";
 import { reconcile } from "./reconciling.ts";
-import type { ReconcileWork } from "./reconcileWork.ts";
+import type { ReconcileWork } from "../store/reconcileWork.ts";
 import { type Registered, tryRegister, type Wanted } from "./registering.ts";
 import { recordErasure, removeEarlier, removeInstallation } from "./removing.ts";
 import { sweep } from "./sweeping.ts";

@@ -2,7 +2,7 @@
 import type { PurposeKeys } from "../crypto/keyring.ts";
 import { open, seal, toContext } from "../crypto/seal.ts";
 import type { Platform, PushChannel, Subscription } from "../domain/installation.ts";
-import type { ChannelHolder, InstallationRow } from "./rows.ts";
+import type { ChannelHolder, InstallationRow } from "../store/storedDevices.ts";
 
 /**
  * What identifies the device of a push channel: the canonical form of a URI (of a browser's subscription the endpoint

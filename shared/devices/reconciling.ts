@@ -5,7 +5,7 @@ import type { CallContext } from "../base/context.ts";
 import type { ChannelKey, RecipientKey } from "../crypto/keyring.ts";
 import { reportOutcome } from "../push/outcome.ts";
 import type { DirectoryOutcome } from "../push/sender.ts";
-import type { ChannelRow, DeviceChange, DeviceRows, InstallationRow } from "./rows.ts";
+import type { ChannelRow, DeviceChange, DeviceRows, InstallationRow } from "../store/storedDevices.ts";
 import type { Versioned } from "../store/store.ts";
 import { toExpiresAt } from "./devices.ts";
 import {
@@ -28,7 +28,7 @@ import {
 } from "./holding.ts";
 import type { InstallationsOptions } from "./installations.ts";
 import { openChannel } from "./pushChannel.ts";
-import type { DirectoryPut, ReconcileWork } from "./reconcileWork.ts";
+import type { DirectoryPut, ReconcileWork } from "../store/reconcileWork.ts";
 
 const MAX_TRIES = 10;
 const MAX_PAUSE_MS = 40;

@@ -10,14 +10,20 @@ import type { PushChannel } from "../domain/installation.ts";
 import type { Failure } from "../problem.ts";
 import type { Sender } from "../push/sender.ts";
 import type { Senders } from "../push/senders.ts";
-import type { ChannelHolder, ChannelRow, DeviceChange, DeviceRows, InstallationRow } from "./rows.ts";
+import type {
+  ChannelHolder,
+  ChannelRow,
+  DeviceChange,
+  DeviceRows,
+  InstallationRow,
+} from "../store/storedDevices.ts";
 import type { Versioned } from "../store/store.ts";
 import { isInForce, isLive, toLiveRows } from "./devices.ts";
 import { finish, toRegistered, type Written } from "./finishing.ts";
 import { isSameHolder, takeChannel, toFormerChange, toStateChange, toTakenChannel } from "./holding.ts";
 import type { InstallationsOptions } from "./installations.ts";
 import { openChannel, sealChannel } from "./pushChannel.ts";
-import type { ReconcileWork } from "./reconcileWork.ts";
+import type { ReconcileWork } from "../store/reconcileWork.ts";
 
 /** A registration that is admitted, and where its rows lie. */
 export interface Wanted {

@@ -4,7 +4,7 @@
 import type { CallContext } from "../base/context.ts";
 import type { RecipientKey } from "../crypto/keyring.ts";
 import { untilWon } from "../store/race.ts";
-import type { ChannelHolder, DeviceChange } from "./rows.ts";
+import type { ChannelHolder, DeviceChange } from "../store/storedDevices.ts";
 import { releaseChannel, toFormerChange } from "./holding.ts";
 import type { InstallationsOptions } from "./installations.ts";
 import { reconcile } from "./reconciling.ts";

@@ -6,7 +6,7 @@ import { mapBounded } from "../base/deadline.ts";
 import { toCause } from "../base/log.ts";
 import type { ChannelKey, RecipientKey } from "../crypto/keyring.ts";
 import { DAY_MS } from "../domain/id.ts";
-import type { ChannelRow, FormerChannel, SweptDevice, SweptTable } from "./rows.ts";
+import type { ChannelRow, FormerChannel, SweptDevice, SweptTable } from "../store/storedDevices.ts";
 import type { Versioned } from "../store/store.ts";
 import { isInForce, isLive } from "./devices.ts";
 import type { InstallationsOptions } from "./installations.ts";

@@ -21,6 +21,10 @@ export type InstallationId = z.infer<typeof InstallationId>;
 export const PLATFORMS = ["apns", "fcmv1", "wns", "adm", "xiaomi", "browser", "mpns"] as const;
 export type Platform = (typeof PLATFORMS)[number];
 
+/** What carries a push. Stored with each installation, because a push channel made for one sender is useless to another. */
+export const SENDER_NAMES = ["hub", "webPush", "mpns"] as const;
+export type SenderName = (typeof SENDER_NAMES)[number];
+
 /** A browser's push subscription. Every member is a secret: the endpoint alone is a credential. */
 export interface Subscription {
   readonly endpoint: string;

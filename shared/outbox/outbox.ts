@@ -1,7 +1,7 @@
 // Leases and back-off of outbox rows. No I/O.
 import type { Clock } from "../base/clock.ts";
 import type { PushOutcome } from "../push/sender.ts";
-import type { Due, OutboxRow, QueueName, SendWork, Work } from "./work.ts";
+import type { Due, OutboxRow, QueueName, SendWork, Work } from "../store/outboxWork.ts";
 
 /** Longer than a call may take. When a lease ends, anybody may take the row. */
 export const LEASE_MS = 15_000;

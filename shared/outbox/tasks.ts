@@ -4,10 +4,10 @@ import { randomUUID } from "node:crypto";
 import type { Clock } from "../base/clock.ts";
 import type { CallContext } from "../base/context.ts";
 import { toCause } from "../base/log.ts";
-import type { ReconcileWork } from "../devices/reconcileWork.ts";
+import type { ReconcileWork } from "../store/reconcileWork.ts";
 import type { Store } from "../store/store.ts";
 import { toLaterRow, toNewRow } from "./outbox.ts";
-import type { EraseWork, TaskId } from "./work.ts";
+import type { EraseWork, TaskId } from "../store/outboxWork.ts";
 
 type Task = ReconcileWork | EraseWork;
 

@@ -1,47 +1,10 @@
-// Which addresses pushes may go to: the list of allowed hosts (WEB_PUSH_HOSTS, MPNS_HOSTS), the judgement of a push
-// channel's URL, and the judgement of the addresses that its host resolves to. A push channel comes from a user, and
+// Which addresses pushes may go to: the judgement of a push channel's URL by the list of allowed hosts
+// (config/hostRules.ts), and the judgement of the addresses that its host resolves to. A push channel comes from a user, and
 // the service must not be talked into calling an inner network (SSRF; R130 to R133). No I/O.
 import { BlockList, isIP } from "node:net";
 import { err, ok, type Result } from "../base/result.ts";
-import { isNormalised } from "../base/url.ts";
-
-/** One entry of a list of hosts: `host[:port][;private]`. */
-export interface HostRule {
-  /** In lower case, as the URL parser writes it. For a wildcard the part after `*.`. */
-  readonly host: string;
-  /** `*.example.com`: one or more whole labels before `example.com`, and not `example.com` itself. */
-  readonly isWildcard: boolean;
-  readonly port: number;
-  /** The host may resolve to private and loopback addresses: an operator's own push service. */
-  readonly isPrivate: boolean;
-}
-
-const HTTPS_PORT = 443;
-const ENTRY = /^(\*\.)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::(\d{1,5}))?(;private)?$/;
-
-/** Reads a comma list of hosts. The error says what is wrong, without the text. */
-export function parseHostRules(text: string): Result<readonly HostRule[], string> {
-  const rules: HostRule[] = [];
-  for (const entry of text.split(",")) {
-    const rule = parseHostRule(entry.trim());
-    if (rule === undefined) return err("must be a comma list of host[:port][;private], *. for whole labels");
-    rules.push(rule);
-  }
-  return ok(rules);
-}
-
-function parseHostRule(entry: string): HostRule | undefined {
-  const [, wildcard, name = "", port, isPrivate] = ENTRY.exec(entry) ?? [];
-  const url = URL.parse(`https://${name}/`);
-  if (url === null || url.hostname !== name.toLowerCase()) return undefined;
-  const host = toBareHost(url);
-  // A wildcard of a top-level domain would allow nearly everything, and one of an address means nothing.
-  if (wildcard !== undefined && (isIP(host) !== 0 || !host.includes("."))) return undefined;
-  if (host.startsWith(".") || host.endsWith(".") || host.includes("..")) return undefined;
-  const portNumber = port === undefined ? HTTPS_PORT : Number(port);
-  if (portNumber < 1 || portNumber > 65_535) return undefined;
-  return { host, isWildcard: wildcard !== undefined, port: portNumber, isPrivate: isPrivate !== undefined };
-}
+import { isNormalised, toBareHost } from "../base/url.ts";
+import { type HostRule, HTTPS_PORT } from "../config/hostRules.ts";
 
 /** A URL that pushes may go to, and the rule that allows it. */
 export interface AllowedUrl {
@@ -79,11 +42,6 @@ function findRule(host: string, port: number, rules: readonly HostRule[]): HostR
 function isMatch(host: string, rule: HostRule): boolean {
   if (!rule.isWildcard) return host === rule.host;
   return isIP(host) === 0 && host.length > rule.host.length + 1 && host.endsWith(`.${rule.host}`);
-}
-
-/** The host without the brackets of an IPv6 address. */
-export function toBareHost({ hostname }: URL): string {
-  return hostname.startsWith("[") ? hostname.slice(1, -1) : hostname;
 }
 
 function toPort({ port }: URL): number {

@@ -4,18 +4,8 @@ import { type KeyObject, X509Certificate } from "node:crypto";
 import { createSecureContext, getCACertificates } from "node:tls";
 import { err, ok, type Result } from "../base/result.ts";
 import { Secret } from "../base/secret.ts";
+import type { CertificateSettings } from "../config/mpns.ts";
 import { type CertificateMaterial, readMaterial } from "./certificatePem.ts";
-
-/** The settings of one certificate, as they are given. */
-export interface CertificateSettings {
-  /** The name of the certificate's setting, for the log. */
-  readonly setting: string;
-  /** PEM, or base64 of a PEM, DER or PFX file. The private key may be in it. */
-  readonly certificate: Secret<string>;
-  readonly privateKey?: { readonly setting: string; readonly text: Secret<string> };
-  /** Opens a PFX or an encrypted private key. */
-  readonly password?: Secret<string>;
-}
 
 export interface CertificateRules {
   /** What the common name has to be. */

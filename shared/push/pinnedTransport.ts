@@ -9,7 +9,9 @@ import { createSecureContext, getCACertificates, type SecureContextOptions } fro
 import { createDeadline, withDeadline } from "../base/deadline.ts";
 import { toFlatHeaders } from "../base/httpClient.ts";
 import { err, ok, type Result } from "../base/result.ts";
-import { type HostRule, isAllowedAddress, judgeUrl, toBareHost, type UrlRefusal } from "./addresses.ts";
+import { isAllowedAddress, judgeUrl, type UrlRefusal } from "./addresses.ts";
+import { toBareHost } from "../base/url.ts";
+import { type HostRule } from "../config/hostRules.ts";
 import { CUT_OFF } from "./sender.ts";
 
 export interface PinnedTransportOptions {

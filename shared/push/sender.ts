@@ -3,12 +3,8 @@
 import type { CallContext } from "../base/context.ts";
 import type { RecipientKey } from "../crypto/keyring.ts";
 import type { NotificationId } from "../domain/id.ts";
-import type { Platform, PushChannel } from "../domain/installation.ts";
+import type { Platform, PushChannel, SenderName } from "../domain/installation.ts";
 import type { Display, Urgency } from "../domain/notification.ts";
-
-/** Stored with each installation, because a push channel made for one sender is useless to another. */
-export const SENDER_NAMES = ["hub", "webPush", "mpns"] as const;
-export type SenderName = (typeof SENDER_NAMES)[number];
 
 /** All that a push service ever learns of a notification (P1): there is no member for content. */
 export interface PushMessage {

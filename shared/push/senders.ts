@@ -1,6 +1,6 @@
 // Which sender serves which platform. No I/O.
-import type { Platform } from "../domain/installation.ts";
-import type { Sender, SenderName } from "./sender.ts";
+import type { Platform, SenderName } from "../domain/installation.ts";
+import type { Sender } from "./sender.ts";
 
 export interface Senders {
   readonly all: readonly Sender[];

@@ -10,7 +10,7 @@ import type { Installations } from "../devices/installations.ts";
 import type { NotificationId } from "../domain/id.ts";
 import { type PushStatus, toPushStatus } from "../domain/notification.ts";
 import { isLeased, toBackOffMs, toDue, toFreeRow, toLeasedRow } from "../outbox/outbox.ts";
-import type { DeadLetterReason, OutboxRow, PendingRecipient, SendWork } from "../outbox/work.ts";
+import type { DeadLetterReason, OutboxRow, PendingRecipient, SendWork } from "../store/outboxWork.ts";
 import { reportOutcome } from "../push/outcome.ts";
 import { CUT_OFF, type PushMessage, type PushOutcome } from "../push/sender.ts";
 import type { Senders } from "../push/senders.ts";

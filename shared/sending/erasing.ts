@@ -7,7 +7,7 @@ import type { RecipientKey } from "../crypto/keyring.ts";
 import type { Installations } from "../devices/installations.ts";
 import { type Day, type NotificationId, toCreatedAt } from "../domain/id.ts";
 import { isLeased, isSend } from "../outbox/outbox.ts";
-import type { EraseWork, SendWork } from "../outbox/work.ts";
+import type { EraseWork, SendWork } from "../store/outboxWork.ts";
 import type { Store } from "../store/store.ts";
 import { type HeldSend, readLive, rollBack, toSendChange } from "./delivery.ts";
 

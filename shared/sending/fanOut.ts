@@ -2,11 +2,11 @@
 // to nobody else. No I/O.
 import type { RecipientKey } from "../crypto/keyring.ts";
 import type { Device, DeviceListing } from "../devices/devices.ts";
-import { type Platform, PLATFORMS } from "../domain/installation.ts";
+import { type Platform, PLATFORMS, type SenderName } from "../domain/installation.ts";
 import type { PushStatus } from "../domain/notification.ts";
-import type { PendingRecipient, PendingTarget } from "../outbox/work.ts";
+import type { PendingRecipient, PendingTarget } from "../store/outboxWork.ts";
 import { isTemporary } from "../push/outcome.ts";
-import type { PushOutcome, Sender, SenderName } from "../push/sender.ts";
+import type { PushOutcome, Sender } from "../push/sender.ts";
 import type { Senders } from "../push/senders.ts";
 
 /** What is pending for a recipient, with the devices that they have now. */

@@ -5,7 +5,7 @@ import type { CallContext } from "../base/context.ts";
 import { mapBounded } from "../base/deadline.ts";
 import { toCause } from "../base/log.ts";
 import { isLeased, toFreeRow, toLeasedRow } from "../outbox/outbox.ts";
-import type { OutboxKey, OutboxRow, QueueName } from "../outbox/work.ts";
+import type { OutboxKey, OutboxRow, QueueName } from "../store/outboxWork.ts";
 import type { PushOutcome } from "../push/sender.ts";
 import { SHARDS } from "../store/outboxRows.ts";
 import type { OutboxChange, ScheduleEntry, Store } from "../store/store.ts";

@@ -3,7 +3,7 @@
 import type { Log } from "../base/log.ts";
 import type { Limits } from "../config/config.ts";
 import type { Installations } from "../devices/installations.ts";
-import { QUEUES, type QueueName } from "../outbox/work.ts";
+import { QUEUES, type QueueName } from "../store/outboxWork.ts";
 import type { Sender } from "../push/sender.ts";
 import type { DeliveryOptions } from "./delivery.ts";
 import type { Erase } from "./erasing.ts";

@@ -3,7 +3,7 @@ import type { CallContext } from "../base/context.ts";
 import { createDeadline } from "../base/deadline.ts";
 import { DAY_MS, type NotificationId } from "../domain/id.ts";
 import { isLeased, isSend, toFreeRow, toLaterRow } from "../outbox/outbox.ts";
-import type { OutboxRow, QueueName } from "../outbox/work.ts";
+import type { OutboxRow, QueueName } from "../store/outboxWork.ts";
 import type { PushMessage, PushOutcome } from "../push/sender.ts";
 import {
   conclude,

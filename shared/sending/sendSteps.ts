@@ -9,7 +9,7 @@ import { sealPayload } from "../crypto/payload.ts";
 import { createNotificationId, toExpiryDay } from "../domain/id.ts";
 import type { Display, PushStatus, SendRequest } from "../domain/notification.ts";
 import { isLeased, LEASE_MS, toDue, toFreeRow, toNewRow } from "../outbox/outbox.ts";
-import type { PendingRecipient, SendWork } from "../outbox/work.ts";
+import type { PendingRecipient, SendWork } from "../store/outboxWork.ts";
 import type { PushMessage } from "../push/sender.ts";
 import { StoreUnavailableError } from "../store/store.ts";
 import {

@@ -6,7 +6,7 @@ import type { RecipientKey } from "../crypto/keyring.ts";
 import type { NotificationId } from "../domain/id.ts";
 import type { PushStatus } from "../domain/notification.ts";
 import { isSend } from "../outbox/outbox.ts";
-import type { OutboxRow, SendWork } from "../outbox/work.ts";
+import type { OutboxRow, SendWork } from "../store/outboxWork.ts";
 import type { NotificationMarks, Store } from "../store/store.ts";
 
 export interface RecipientStatus {

@@ -2,7 +2,7 @@
 // letter lies in the week of its expiry, so that its ID names the table; a task's in the week in which it was given up.
 import * as z from "zod";
 import { type Day, toDay, toDayName, toExpiryDay, NotificationId } from "../domain/id.ts";
-import { DEAD_LETTER_REASONS, type DeadLetter, type OutboxKey, StoredWork } from "../outbox/work.ts";
+import { DEAD_LETTER_REASONS, type DeadLetter, type OutboxKey, StoredWork } from "./outboxWork.ts";
 import { chunkCount, toWorkText, toWorkValues } from "./outboxRows.ts";
 import { isCurrent, jsonOf, listDayTables } from "./rows.ts";
 import type { DeadLetterRows } from "./store.ts";

@@ -1,8 +1,7 @@
 // Rows of `installations` and `channels`, and how far the sweep has come: which keys, which properties (docs/storage.md).
 import * as z from "zod";
 import type { ChannelKey, RecipientKey } from "../crypto/keyring.ts";
-import { type InstallationId, PLATFORMS } from "../domain/installation.ts";
-import { SENDER_NAMES } from "../push/sender.ts";
+import { type InstallationId, PLATFORMS, SENDER_NAMES } from "../domain/installation.ts";
 import { isCurrent } from "./rows.ts";
 import type {
   ChannelHolder,
@@ -13,7 +12,7 @@ import type {
   InstallationRow,
   InstallationRows,
   SweptDevice,
-} from "../devices/rows.ts";
+} from "./storedDevices.ts";
 import type { Versioned } from "./store.ts";
 import type { RowKey, StoredRow, TableOperation, Tables, Values } from "./table.ts";
 

@@ -10,7 +10,7 @@ import {
   QUEUES,
   type QueueName,
   StoredWork,
-} from "../outbox/work.ts";
+} from "./outboxWork.ts";
 import { isCurrent, jsonOf } from "./rows.ts";
 import type { OutboxChange, OutboxCount, OutboxRows, ScheduleEntry } from "./store.ts";
 import type { StoredRow, TableOperation, Tables, Value, Values } from "./table.ts";

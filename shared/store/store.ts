@@ -1,7 +1,7 @@
 // What the service needs of storage. Interfaces only; tableStore.ts implements them on Azure Table Storage.
 import type { ClaimKey, KeyRows, RecipientKey } from "../crypto/keyring.ts";
-import type { InstallationRows } from "../devices/rows.ts";
-import type { DeadLetter, OutboxKey, OutboxRow, QueueName } from "../outbox/work.ts";
+import type { InstallationRows } from "./storedDevices.ts";
+import type { DeadLetter, OutboxKey, OutboxRow, QueueName } from "./outboxWork.ts";
 import type { Display, Urgency } from "../domain/notification.ts";
 import type { Day, NotificationId } from "../domain/id.ts";
 

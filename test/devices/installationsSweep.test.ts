@@ -10,7 +10,7 @@ import { createInstallations } from "../../shared/devices/installations.ts";
 import { InstallationId } from "../../shared/domain/installation.ts";
 import { UserId } from "../../shared/domain/notification.ts";
 import { createTasks } from "../../shared/outbox/tasks.ts";
-import type { OutboxRow } from "../../shared/outbox/work.ts";
+import type { OutboxRow } from "../../shared/store/outboxWork.ts";
 import type { DirectoryEntry, DirectoryOutcome, Sender } from "../../shared/push/sender.ts";
 import { createSenders } from "../../shared/push/senders.ts";
 import { Secret } from "../../shared/base/secret.ts";
@@ -21,7 +21,7 @@ import type {
   DeviceState,
   FormerChannel,
   InstallationRow,
-} from "../../shared/devices/rows.ts";
+} from "../../shared/store/storedDevices.ts";
 import { type Store, StoreUnavailableError, type Versioned } from "../../shared/store/store.ts";
 import { silentLog } from "../helpers/store.ts";
 

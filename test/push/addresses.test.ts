@@ -1,12 +1,7 @@
-// Where pushes may go: the list of hosts, the spellings that are refused, and addresses that are not public.
+// Where pushes may go: the spellings of URLs that are refused, and addresses that are not public.
 import { describe, expect, test } from "vitest";
-import {
-  type HostRule,
-  isAllowedAddress,
-  isPublicAddress,
-  judgeUrl,
-  parseHostRules,
-} from "../../shared/push/addresses.ts";
+import { isAllowedAddress, isPublicAddress, judgeUrl } from "../../shared/push/addresses.ts";
+import { type HostRule, parseHostRules } from "../../shared/config/hostRules.ts";
 
 const LIST = "fcm.googleapis.com,*.push.example.net,own.example:8443;private,203.0.113.9";
 
@@ -17,53 +12,6 @@ function parse(text: string): readonly HostRule[] {
 }
 
 const rules = parse(LIST);
-
-describe("a list of hosts", () => {
-  test.each<[string, HostRule]>([
-    ["fcm.googleapis.com", { host: "fcm.googleapis.com", isWildcard: false, port: 443, isPrivate: false }],
-    [" FCM.Googleapis.COM ", { host: "fcm.googleapis.com", isWildcard: false, port: 443, isPrivate: false }],
-    ["*.push.apple.com", { host: "push.apple.com", isWildcard: true, port: 443, isPrivate: false }],
-    ["push.example:8443", { host: "push.example", isWildcard: false, port: 8443, isPrivate: false }],
-    ["localhost;private", { host: "localhost", isWildcard: false, port: 443, isPrivate: true }],
-    ["*.corp.example:1;private", { host: "corp.example", isWildcard: true, port: 1, isPrivate: true }],
-    ["127.0.0.1:9;private", { host: "127.0.0.1", isWildcard: false, port: 9, isPrivate: true }],
-    ["[::1]:9;private", { host: "::1", isWildcard: false, port: 9, isPrivate: true }],
-  ])("takes %j", (text, rule) => {
-    expect(parse(text)).toEqual([rule]);
-  });
-
-  test.each([
-    "",
-    "a.example,",
-    "*",
-    "*.com",
-    "*.localhost",
-    "*.127.0.0.1",
-    "*a.example",
-    "a.*.example",
-    "https://a.example",
-    "a.example/path",
-    "a.example:0",
-    "a.example:65536",
-    "a.example:",
-    "a.example;public",
-    "a.example; private",
-    "user@a.example",
-    ".a.example",
-    "a..example",
-    "a.example.",
-    "127.1",
-    "0x7f000001",
-    "bücher.example",
-    "a b.example",
-  ])("refuses %j and does not repeat it", (text) => {
-    const result = parseHostRules(text);
-    expect(result).toEqual({
-      ok: false,
-      error: "must be a comma list of host[:port][;private], *. for whole labels",
-    });
-  });
-});
 
 describe("a push channel's URL (R130, R131, R132)", () => {
   test.each([

@@ -9,7 +9,7 @@ import {
   type Identity,
 } from "../../local/certificateAuthority.ts";
 import { createMpnsEndpoint, type MpnsEndpoint } from "../../local/mpnsEndpoint.ts";
-import { parseHostRules } from "../../shared/push/addresses.ts";
+import { parseHostRules } from "../../shared/config/hostRules.ts";
 import { createPinnedTransport } from "../../shared/push/pinnedTransport.ts";
 import { createMpnsBench, issueClient, SERVICE_NAME, toPem } from "../helpers/mpns.ts";
 

@@ -5,7 +5,7 @@ import { createServer, type Server } from "node:https";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
-import { parseHostRules } from "../../shared/push/addresses.ts";
+import { parseHostRules } from "../../shared/config/hostRules.ts";
 import {
   ADDRESS_REFUSED,
   createPinnedTransport,

@@ -1,6 +1,14 @@
 // The rule of CONTRIBUTING: imports point inward. The linter of `npm run check` enforces it; this tries the rule itself.
 import { spawnSync } from "node:child_process";
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { expect, test } from "vitest";
@@ -47,4 +55,28 @@ test("imports point inward: the linter refuses every other one, types too", () =
   } finally {
     rmSync(directory, { recursive: true });
   }
+});
+
+/** The folders of `shared/`: each may import those before it. */
+const ORDER = readOrder(readFileSync(join(root, "CONTRIBUTING.md"), "utf8"));
+
+function readOrder(text: string): readonly string[] {
+  const [, list = ""] = /a folder imports only folders before it in this order: ([^.]+)\./.exec(text) ?? [];
+  return list.split(",").map((name) => name.trim().replaceAll("`", ""));
+}
+
+test("a folder of shared/ imports only folders before it in the order of CONTRIBUTING.md", () => {
+  const shared = join(root, "shared");
+  const folders = readdirSync(shared, { withFileTypes: true }).filter((entry) => entry.isDirectory());
+  expect(folders.map(({ name }) => name).toSorted()).toEqual(ORDER.toSorted());
+  const upward = folders.flatMap(({ name }) =>
+    readdirSync(join(shared, name)).flatMap((file) => {
+      const text = readFileSync(join(shared, name, file), "utf8");
+      return [...text.matchAll(/from "\.\.\/([a-zA-Z]+)\//g)]
+        .map(([, imported = ""]) => imported)
+        .filter((imported) => ORDER.indexOf(imported) > ORDER.indexOf(name))
+        .map((imported) => `${name}/${file} imports ${imported}`);
+    }),
+  );
+  expect(upward).toEqual([]);
 });

@@ -1,7 +1,7 @@
 // The outbox in storage: rows and schedule entries that change together, ranges of what is due, and what lies about.
 import { describe, expect, test } from "vitest";
 import { createNotificationId, type NotificationId } from "../../shared/domain/id.ts";
-import type { OutboxRow, QueueName, SendWork, TaskId } from "../../shared/outbox/work.ts";
+import type { OutboxRow, QueueName, SendWork, TaskId } from "../../shared/store/outboxWork.ts";
 import { SHARDS } from "../../shared/store/outboxRows.ts";
 import type { Store } from "../../shared/store/store.ts";
 import { createRecipientKey } from "../helpers/rows.ts";

@@ -4,7 +4,7 @@ import { randomBytes } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import type { ChannelKey } from "../../shared/crypto/keyring.ts";
 import { InstallationId, PLATFORMS } from "../../shared/domain/installation.ts";
-import type { ChannelHolder, ChannelRow, InstallationRow } from "../../shared/devices/rows.ts";
+import type { ChannelHolder, ChannelRow, InstallationRow } from "../../shared/store/storedDevices.ts";
 import type { Store } from "../../shared/store/store.ts";
 import { createForgetfulStore, createNotification, createRecipientKey } from "../helpers/rows.ts";
 import { createStoreProxy, createTestStore } from "../helpers/store.ts";

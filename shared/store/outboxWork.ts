@@ -1,11 +1,10 @@
 // Rows of the outbox: work that is still to be done, and when each queue looks at it next. No I/O.
 import * as z from "zod";
 import type { ChannelKey, RecipientKey } from "../crypto/keyring.ts";
-import { ReconcileWork } from "../devices/reconcileWork.ts";
+import { ReconcileWork } from "./reconcileWork.ts";
 import type { NotificationId } from "../domain/id.ts";
-import { PLATFORMS } from "../domain/installation.ts";
+import { PLATFORMS, SENDER_NAMES } from "../domain/installation.ts";
 import { Display, Urgency } from "../domain/notification.ts";
-import { SENDER_NAMES } from "../push/sender.ts";
 
 /**
  * Each queue is a range of keys of its own, ordered by due time, so that work which needs no sender never waits behind

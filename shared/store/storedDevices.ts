@@ -1,8 +1,7 @@
 // The rows of devices, push channels and former channels, and what devices need of storage. No I/O.
 import type { ChannelKey, RecipientKey } from "../crypto/keyring.ts";
-import type { InstallationId, Platform } from "../domain/installation.ts";
-import type { SenderName } from "../push/sender.ts";
-import type { Versioned } from "../store/store.ts";
+import type { InstallationId, Platform, SenderName } from "../domain/installation.ts";
+import type { Versioned } from "./store.ts";
 
 export interface ChannelHolder {
   readonly recipientKey: RecipientKey;

@@ -2,8 +2,7 @@
 // sender's directory. No I/O.
 import * as z from "zod";
 import type { ChannelKey, RecipientKey } from "../crypto/keyring.ts";
-import { PLATFORMS } from "../domain/installation.ts";
-import { SENDER_NAMES } from "../push/sender.ts";
+import { PLATFORMS, SENDER_NAMES } from "../domain/installation.ts";
 
 const recipientKey = z.custom<RecipientKey>((value) => typeof value === "string");
 const channelKey = z.custom<ChannelKey>((value) => typeof value === "string");
