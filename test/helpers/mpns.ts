@@ -1,6 +1,10 @@
 // The MPNS sender against the local endpoint, with a clock that tests move and the lines that it logs.
-import type { CertificateAuthority, Identity } from "../../local/certificateAuthority.ts";
-import type { MpnsEndpoint } from "../../local/mpnsEndpoint.ts";
+import {
+  createCertificateAuthority,
+  type CertificateAuthority,
+  type Identity,
+} from "../../local/certificateAuthority.ts";
+import { createMpnsEndpoint, type MpnsEndpoint } from "../../local/mpnsEndpoint.ts";
 import type { Clock } from "../../shared/base/clock.ts";
 import type { CallContext } from "../../shared/base/context.ts";
 import { createLog } from "../../shared/base/log.ts";
@@ -17,6 +21,11 @@ const DAY_MS = 86_400_000;
 export const SERVICE_NAME = "push.example.com";
 
 export interface MpnsBench {
+  readonly endpoint: MpnsEndpoint;
+  /** Issued by the endpoint's own authority. */
+  readonly intermediate: CertificateAuthority;
+  /** An authority that the endpoint does not know. */
+  readonly stranger: CertificateAuthority;
   readonly start: number;
   readonly inDays: (days: number) => Date;
   /** Milliseconds since 1970; set it to move the sender's clock. */
@@ -29,11 +38,13 @@ export interface MpnsBench {
   readonly eventsOf: (name: RegExp) => readonly Readonly<Record<string, unknown>>[];
   readonly text: () => string;
   readonly forgetLines: () => void;
-  /** Closes the senders, forgets the lines, and sets the clock back. */
+  /** Closes the senders, forgets the lines, sets the clock back, and leaves the answers to the endpoint. */
   readonly reset: () => Promise<void>;
+  readonly close: () => Promise<void>;
 }
 
-export function createMpnsBench(toEndpoint: () => MpnsEndpoint): MpnsBench {
+export async function createMpnsBench(): Promise<MpnsBench> {
+  const endpoint = await createMpnsEndpoint({ serviceNames: [SERVICE_NAME, "other.example.com"] });
   // Between two seconds: certificates end on whole ones.
   const start = Math.floor(Date.now() / 1000) * 1000 - 500;
   const inDays = (days: number) => new Date(start + days * DAY_MS);
@@ -43,19 +54,22 @@ export function createMpnsBench(toEndpoint: () => MpnsEndpoint): MpnsBench {
   const clock: Clock = { now, latest: now, observe: () => undefined, uncorrectedMs: () => bench.time };
   const log = createLog((_level, line) => lines.push(line), now);
   const bench: MpnsBench = {
+    endpoint,
+    intermediate: await endpoint.authority.issueAuthority("intermediate"),
+    stranger: await createCertificateAuthority("stranger"),
     start,
     inDays,
     time: start,
     context: { log, signal: new AbortController().signal },
     create: (settings = {}) => {
       const errors: ConfigError[] = [];
-      const config = readMpns(createSettingsReader({ ...toEndpoint().settings, ...settings }, errors));
+      const config = readMpns(createSettingsReader({ ...endpoint.settings, ...settings }, errors));
       if (config === undefined || errors.length > 0) throw new Error(JSON.stringify(errors));
       const sender = createMpnsSender({ config, clock, log });
       senders.push(sender);
       return sender;
     },
-    push: (sender, channel = toEndpoint().openChannel(), message = toMpnsMessage(start)) =>
+    push: (sender, channel = endpoint.openChannel(), message = toMpnsMessage(start)) =>
       sender.push({ platform: "mpns", channel }, message, bench.context),
     eventsOf: (name) =>
       lines
@@ -66,10 +80,12 @@ export function createMpnsBench(toEndpoint: () => MpnsEndpoint): MpnsBench {
       lines.length = 0;
     },
     reset: async () => {
+      endpoint.answerWith(undefined);
       lines.length = 0;
       bench.time = start;
       await Promise.all(senders.splice(0).map((sender) => sender.close()));
     },
+    close: endpoint.close,
   };
   return bench;
 }

@@ -5,32 +5,30 @@ import { once } from "node:events";
 import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import {
-  createCertificateAuthority,
-  type CertificateAuthority,
-  type Identity,
-} from "../../local/certificateAuthority.ts";
-import { createMpnsEndpoint, type MpnsEndpoint } from "../../local/mpnsEndpoint.ts";
+import type { CertificateAuthority, Identity } from "../../local/certificateAuthority.ts";
 import type { MpnsSender } from "../../shared/push/mpns.ts";
 import type { PushMessage } from "../../shared/push/sender.ts";
-import { createMpnsBench, issueClient, SERVICE_NAME, toMpnsMessage, toPem } from "../helpers/mpns.ts";
+import {
+  createMpnsBench,
+  issueClient,
+  type MpnsBench,
+  SERVICE_NAME,
+  toMpnsMessage,
+  toPem,
+} from "../helpers/mpns.ts";
 import vector from "../vectors/clientCertificate.json" with { type: "json" };
 
-let endpoint: MpnsEndpoint;
+let bench: MpnsBench;
+let endpoint: MpnsBench["endpoint"];
 let intermediate: CertificateAuthority;
 let stranger: CertificateAuthority;
-const bench = createMpnsBench(() => endpoint);
 
 beforeAll(async () => {
-  endpoint = await createMpnsEndpoint({ serviceNames: [SERVICE_NAME, "other.example.com"] });
-  intermediate = await endpoint.authority.issueAuthority("intermediate");
-  stranger = await createCertificateAuthority("stranger");
+  bench = await createMpnsBench();
+  ({ endpoint, intermediate, stranger } = bench);
 });
-afterAll(() => endpoint.close());
-afterEach(async () => {
-  endpoint.answerWith(undefined);
-  await bench.reset();
-});
+afterAll(() => bench.close());
+afterEach(() => bench.reset());
 
 describe("R127, P1: what a push holds", () => {
   test("the ID and nothing else, the class by urgency, a GUID, and no target", async () => {

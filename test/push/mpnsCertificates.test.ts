@@ -3,33 +3,24 @@ import { X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import { type AddressInfo, createServer as createTcpServer } from "node:net";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import {
-  createCertificateAuthority,
-  type CertificateAuthority,
-  type Identity,
-} from "../../local/certificateAuthority.ts";
-import { createMpnsEndpoint, type MpnsEndpoint } from "../../local/mpnsEndpoint.ts";
+import type { CertificateAuthority, Identity } from "../../local/certificateAuthority.ts";
 import { parseHostRules } from "../../shared/config/hostRules.ts";
 import { createPinnedTransport } from "../../shared/push/pinnedTransport.ts";
-import { createMpnsBench, issueClient, SERVICE_NAME, toPem } from "../helpers/mpns.ts";
+import { createMpnsBench, issueClient, type MpnsBench, toPem } from "../helpers/mpns.ts";
 
 const MINUTE_MS = 60_000;
 
-let endpoint: MpnsEndpoint;
+let bench: MpnsBench;
+let endpoint: MpnsBench["endpoint"];
 let intermediate: CertificateAuthority;
 let stranger: CertificateAuthority;
-const bench = createMpnsBench(() => endpoint);
 
 beforeAll(async () => {
-  endpoint = await createMpnsEndpoint({ serviceNames: [SERVICE_NAME, "other.example.com"] });
-  intermediate = await endpoint.authority.issueAuthority("intermediate");
-  stranger = await createCertificateAuthority("stranger");
+  bench = await createMpnsBench();
+  ({ endpoint, intermediate, stranger } = bench);
 });
-afterAll(() => endpoint.close());
-afterEach(async () => {
-  endpoint.answerWith(undefined);
-  await bench.reset();
-});
+afterAll(() => bench.close());
+afterEach(() => bench.reset());
 
 describe("client certificates", () => {
   interface Broken {

@@ -3,12 +3,13 @@ import { randomBytes } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { createClock } from "../../shared/base/clock.ts";
 import { createLocalKeyWrapper } from "../../shared/crypto/kek.ts";
-import { createKeyring, type RecipientKey } from "../../shared/crypto/keyring.ts";
-import { createNotificationId, DAY_MS, toDay, toDayName } from "../../shared/domain/id.ts";
+import { createKeyring } from "../../shared/crypto/keyring.ts";
+import { DAY_MS, toDay, toDayName } from "../../shared/domain/id.ts";
 import { createLog } from "../../shared/base/log.ts";
 import { createDropExpired } from "../../shared/retention/retention.ts";
 import { Secret } from "../../shared/base/secret.ts";
 import type { ProxiedRequest } from "../helpers/faultProxy.ts";
+import { createNotification } from "../helpers/rows.ts";
 import { createStoreProxy, createTestStore, silentLog, storeError } from "../helpers/store.ts";
 
 const never = new AbortController().signal;
@@ -34,23 +35,10 @@ async function fill(instance: Instance, day: number, rows = 1): Promise<void> {
   const then = { ...createClock(silentLog, () => day * DAY_MS), observe: () => undefined };
   const past = createInstance({ prefix: instance.prefix, clock: then });
   await past.keyring.makeDayKey(day, never);
-  const recipientKey = randomBytes(32).toString("base64url") as RecipientKey;
   const createdAt = then.now();
   const expiresAt = new Date(createdAt.getTime() + 60_000);
   for (let i = 0; i < rows; i++)
-    await past.store.insertNotification(
-      {
-        recipientKey,
-        id: createNotificationId(createdAt, expiresAt),
-        sealed: randomBytes(100),
-        createdAt,
-        expiresAt,
-        urgency: "normal",
-        display: "alert",
-      },
-      "again",
-      never,
-    );
+    await past.store.insertNotification(createNotification({ createdAt, expiresAt }), "again", never);
 }
 
 async function listDays(instance: Instance) {
