@@ -10,6 +10,7 @@ export default defineConfig({
     testTimeout: 60_000,
     hookTimeout: 60_000,
     maxWorkers: 4, // more than cores: many wait for processes, or for an answer that never comes
+    maxConcurrency: 24, // of the tests of one file that ask for it: they wait too
     restoreMocks: true,
   },
 });

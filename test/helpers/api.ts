@@ -16,8 +16,10 @@ import { root } from "../../scripts/root.ts";
 import { createClock } from "../../shared/base/clock.ts";
 import { parseConfig, toConfigErrorText } from "../../shared/config/config.ts";
 import { createLog } from "../../shared/base/log.ts";
+import type { Sender } from "../../shared/push/sender.ts";
 import { type Calls, createCalls, createSettings, fireTimer } from "./calls.ts";
 import { type Contract, createContract } from "./contract.ts";
+import { createSenderApp } from "./senderApp.ts";
 import { createStoreProxy, type StoreProxy } from "./store.ts";
 
 export type { Answered } from "./calls.ts";
@@ -55,6 +57,8 @@ export interface ApiOptions {
   readonly beside?: Api;
   /** Through the local host: where the app lies; default: here. */
   readonly appDirectory?: string;
+  /** In process: these in place of the senders of the settings, before the hub. Another instance needs them too. */
+  readonly senders?: readonly Sender[];
   /** In process: time passes only where `advance` says so. */
   readonly standsStill?: boolean;
   /** In process: the store's Date corrects the clock, which else would undo what a test moves. */
@@ -92,7 +96,11 @@ export async function createApi(way: Way, options: ApiOptions = {}): Promise<Api
     return Promise.resolve();
   };
   // Through the local host it serves nobody, and is asked for its document alone.
-  const app = createApp(config.value, { ...clock, observe }, log, sleep);
+  const parts = { config: config.value, clock: { ...clock, observe }, log, sleep };
+  const app =
+    options.senders === undefined
+      ? createApp(parts.config, parts.clock, log, sleep)
+      : createSenderApp({ ...parts, senders: options.senders });
   const document = toOpenApi(app.routes, config.value);
   const host =
     way === "in process"

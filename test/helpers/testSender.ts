@@ -1,18 +1,39 @@
 // Senders that answer as a test says: one that is like the hub (groups, a directory), and one that pushes to single
 // devices of two destinations, as Web Push and MPNS do.
 import type { CallContext } from "../../shared/base/context.ts";
+import type { NotificationId } from "../../shared/domain/id.ts";
 import type { Platform, PushChannel } from "../../shared/domain/installation.ts";
-import type { PushMessage, PushOutcome, Sender } from "../../shared/push/sender.ts";
+import { CUT_OFF, type PushMessage, type PushOutcome, type Sender } from "../../shared/push/sender.ts";
 
 export const accepted: PushOutcome = { kind: "accepted" };
 
 /** What a push comes to: `address` is a push channel, or `group` for a group push. */
-type Answer = (address: string, message: PushMessage) => PushOutcome | Promise<PushOutcome>;
+type Answer = (
+  address: string,
+  message: PushMessage,
+  context: CallContext,
+) => PushOutcome | Promise<PushOutcome>;
+
+/** Ends with the call, as it does with the real senders. */
+export const neverAnswer: Answer = (_address, _message, { signal }) =>
+  new Promise((resolve) => {
+    const end = () => resolve({ kind: "transient", cause: CUT_OFF });
+    if (signal.aborted) end();
+    else signal.addEventListener("abort", end, { once: true });
+  });
+
+interface TestPush {
+  readonly address: string;
+  readonly notificationId: NotificationId;
+  readonly outcome: PushOutcome["kind"];
+}
 
 export interface TestSender {
   readonly sender: Sender;
   /** The addresses pushed to, in order. */
   readonly calls: string[];
+  /** The pushes that were answered, in order. */
+  readonly pushes: readonly TestPush[];
   /** Changes the answers. */
   answer: Answer;
 }
@@ -23,16 +44,25 @@ function addressOf(channel: PushChannel): string {
   return typeof channel === "string" ? channel : channel.endpoint;
 }
 
-function createTestSender(
-  toSender: (push: (address: string, message: PushMessage) => Promise<PushOutcome>) => Sender,
-): TestSender {
+/** What stands before the first full stop of a push channel. */
+export function toDestination(address: string): string {
+  return address.split(".")[0] ?? "";
+}
+
+type Push = (address: string, message: PushMessage, context: CallContext) => Promise<PushOutcome>;
+
+function createTestSender(toSender: (push: Push) => Sender): TestSender {
   const calls: string[] = [];
+  const pushes: TestPush[] = [];
   const test: TestSender = {
     calls,
+    pushes,
     answer: () => accepted,
-    sender: toSender(async (address, message) => {
+    sender: toSender(async (address, message, context) => {
       calls.push(address);
-      return test.answer(address, message);
+      const outcome = await test.answer(address, message, context);
+      pushes.push({ address, notificationId: message.notificationId, outcome: outcome.kind });
+      return outcome;
     }),
   };
   return test;
@@ -44,12 +74,12 @@ export function createGroupSender(): TestSender {
     name: "hub",
     platforms: PLATFORMS,
     isServing: () => true,
-    push: ({ channel }, message) => push(addressOf(channel), message),
+    push: ({ channel }, message, context) => push(addressOf(channel), message, context),
     groups: {
       maxRecipients: 20,
       visibleAfterMs: 120_000,
       maxDirectPushes: 5,
-      push: (_platform, _recipients, message, _context: CallContext) => push("group", message),
+      push: (_platform, _recipients, message, context) => push("group", message, context),
     },
     directory: {
       put: () => Promise.resolve({ kind: "accepted" }),
@@ -58,13 +88,13 @@ export function createGroupSender(): TestSender {
   }));
 }
 
-/** Single devices; what stands before the first full stop of a push channel is its destination. */
-export function createDirectSender(): TestSender {
+/** Single devices, of many destinations. */
+export function createDirectSender(platforms = PLATFORMS): TestSender {
   return createTestSender((push) => ({
     name: "webPush",
-    platforms: PLATFORMS,
+    platforms,
     isServing: () => true,
-    push: ({ channel }, message) => push(addressOf(channel), message),
-    toDestination: (channel) => addressOf(channel).split(".")[0] ?? "",
+    push: ({ channel }, message, context) => push(addressOf(channel), message, context),
+    toDestination: (channel) => toDestination(addressOf(channel)),
   }));
 }

@@ -1,9 +1,19 @@
-// What callers see when storage, the hub or the issuer is away: a 503 with Retry-After in time, and nothing of the
-// reason.
+// What callers see when storage, a sender or the issuer is away: a 503 with Retry-After in time, and nothing of the
+// reason; or a 202, where the pushes are made later. What depends on the sender is tried with the hub's emulator and
+// with a direct test sender of two destinations. Groups and the directory are the hub's alone: test/outbox and
+// test/devices have their outages.
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { type Answered, type Api, createApi, createProxiedApi } from "../helpers/api.ts";
 import type { ProxiedRequest } from "../helpers/faultProxy.ts";
+import { channelsOf, idOf, outboxRows, redeliver } from "../helpers/pushes.ts";
 import { createStoreProxy, storeError, type StoreProxy } from "../helpers/store.ts";
+import {
+  accepted,
+  createDirectSender,
+  neverAnswer,
+  type TestSender,
+  toDestination,
+} from "../helpers/testSender.ts";
 
 function expectLater(answer: Answered, reason: string): void {
   expect(answer.status, answer.text).toBe(503);
@@ -13,7 +23,11 @@ function expectLater(answer: Answered, reason: string): void {
   expect(answer.headers.get("content-type")).toBe("application/problem+json");
 }
 
-describe.each([
+const isMark = ({ method, path, headers }: ProxiedRequest) =>
+  path.includes("notifications20") && (method === "PATCH" || headers["x-http-method"] === "MERGE");
+
+// At once: most of their time is waiting.
+describe.concurrent.each([
   ["resets every connection", "reset", "store_unavailable"],
   ["never answers", "hang", "too_slow"],
 ] as const)("R96: a store that %s", (_what, kind, reason) => {
@@ -30,16 +44,13 @@ describe.each([
     await proxy.close();
   });
 
-  test.concurrent.each<[string, () => Promise<Answered>]>([
+  test.each<[string, () => Promise<Answered>]>([
     ["sendSecure", () => api.send({ to: ["alice"], payload: "secret" })],
     ["getNotification", async () => api.as("alice", "GET", `/api/notifications/${await aLiveId()}`)],
     ["listNotifications", () => api.as("alice", "GET", "/api/notifications")],
     ["markRead", async () => api.as("alice", "PUT", `/api/notifications/${await aLiveId()}/read`)],
     ["deleteNotification", async () => api.as("alice", "DELETE", `/api/notifications/${await aLiveId()}`)],
-    [
-      "registerInstallation",
-      () => api.as("alice", "PUT", "/api/installations/phone", { platform: "fcmv1", pushChannel: "t" }),
-    ],
+    ["registerInstallation", () => registerPhone(api, "alice", "fcmv1")],
     ["removeInstallation", () => api.as("alice", "DELETE", "/api/installations/phone")],
   ])("makes %s a 503 in time", async (_name, call) => {
     expectLater(await call(), reason);
@@ -77,17 +88,196 @@ function aLiveId(): Promise<string> {
   return liveId;
 }
 
-test("R110: a hub that never answers makes sendSecure a 202 in time", async () => {
-  const api = await createApi("in process");
-  try {
-    await api.as("alice", "PUT", "/api/installations/phone", { platform: "fcmv1", pushChannel: "t" });
-    api.hub.fail({ on: "send", answer: "hang" });
-    const sent = await api.send({ to: ["alice"], payload: "secret" });
-    expect(sent.status, sent.text).toBe(202);
-    expect(sent.json()["push"]).toBe("pending");
-  } finally {
-    await api.close();
-  }
+const registerPhone = (
+  api: Api,
+  user: string,
+  platform: "fcmv1" | "adm" | "xiaomi",
+  pushChannel = `north.${user}`,
+) => api.as(user, "PUT", "/api/installations/phone", { platform, pushChannel });
+
+type Outage =
+  "never answers" | "cannot be reached" | "asks to wait" | "refuses our credentials" | "refuses the push";
+
+/** A sender whose pushes come to what a test says. */
+interface Tried {
+  readonly platform: "fcmv1" | "adm";
+  /** Until `recover`. */
+  readonly fail: (outage: Outage) => void;
+  readonly recover: () => void;
+  /** The push channels that took an ID. */
+  readonly pushedTo: (id: string) => readonly string[];
+}
+
+function tryHub(api: Api): Tried {
+  const answers = {
+    "never answers": "hang",
+    "cannot be reached": "reset",
+    "asks to wait": { status: 429, headers: { "retry-after": "20" } },
+    "refuses our credentials": { status: 401 },
+    "refuses the push": { status: 400 },
+  } as const;
+  return {
+    platform: "fcmv1",
+    fail: (outage) => api.hub.fail({ on: "send", times: 1e6, answer: answers[outage] }),
+    recover: api.hub.clearFaults,
+    pushedTo: (id) => channelsOf(api, id),
+  };
+}
+
+function tryDirect(direct: TestSender): Tried {
+  const answers: Readonly<Record<Outage, TestSender["answer"]>> = {
+    "never answers": neverAnswer,
+    "cannot be reached": () => ({ kind: "transient", cause: "ECONNRESET" }),
+    "asks to wait": () => ({ kind: "throttled", retryAfterSeconds: 20 }),
+    "refuses our credentials": () => ({ kind: "credentials", status: 401 }),
+    "refuses the push": () => ({ kind: "message", status: 400 }),
+  };
+  const recover = () => {
+    direct.answer = () => accepted;
+  };
+  return {
+    platform: "adm",
+    fail: (outage) => {
+      direct.answer = answers[outage];
+    },
+    recover,
+    pushedTo: (id) =>
+      direct.pushes
+        .filter(({ notificationId, outcome }) => notificationId === id && outcome === "accepted")
+        .map(({ address }) => address),
+  };
+}
+
+const SENDERS = ["the hub", "a direct sender"] as const;
+const toTried = (sender: (typeof SENDERS)[number], api: Api, direct: TestSender) =>
+  sender === "the hub" ? tryHub(api) : tryDirect(direct);
+
+async function receiptOf(api: Api, sent: Answered, user: string): Promise<unknown> {
+  const answer = await api.post("/api/receipts", { id: idOf(sent), to: [user] });
+  const [receipt] = answer.json()["receipts"] as readonly { readonly push: string }[];
+  return receipt?.push;
+}
+
+test.concurrent.each(SENDERS)(
+  "R110: %s that never answers makes sendSecure a 202 in time",
+  async (sender) => {
+    const direct = createDirectSender(["adm"]);
+    const api = await createApi("in process", { senders: [direct.sender] });
+    try {
+      const { platform, fail } = toTried(sender, api, direct);
+      await registerPhone(api, "alice", platform);
+      fail("never answers");
+      const startedMs = performance.now();
+      const sent = await api.send({ to: ["alice"], payload: "secret" });
+      expect(performance.now() - startedMs).toBeLessThan(8_500); // its pushes have 6 s, the call 9 s
+      expect(sent.status, sent.text).toBe(202);
+      expect(sent.json()["push"]).toBe("pending");
+    } finally {
+      await api.close();
+    }
+  },
+);
+
+describe("a sender that takes no push", () => {
+  const direct = createDirectSender(["adm"]);
+  let api: Api;
+  let proxy: StoreProxy;
+
+  beforeAll(async () => {
+    ({ api, proxy } = await createProxiedApi({ senders: [direct.sender] }));
+  });
+  afterAll(() => api.close());
+  afterEach(() => {
+    proxy.decide = () => undefined;
+    api.hub.clearFaults();
+    direct.answer = () => accepted;
+  });
+
+  describe.each(SENDERS)("%s", (sender) => {
+    let tried: Tried;
+    beforeAll(async () => {
+      tried = toTried(sender, api, direct);
+      await registerPhone(api, tried.platform, tried.platform);
+    });
+    const send = () => api.send({ to: [tried.platform], payload: 1 });
+    const receipt = (sent: Answered) => receiptOf(api, sent, tried.platform);
+
+    test.each(["cannot be reached", "asks to wait", "refuses our credentials"] as const)(
+      "R110, R112: that %s makes sendSecure a 202, and gets the push once when it is back",
+      async (outage) => {
+        tried.fail(outage);
+        const sent = await send();
+        expect(sent.status, sent.text).toBe(202);
+        expect(await receipt(sent)).toBe("pending");
+        expect(tried.pushedTo(idOf(sent))).toEqual([]);
+        tried.recover();
+        api.advance(901);
+        await redeliver(api);
+        expect(tried.pushedTo(idOf(sent))).toEqual([`north.${tried.platform}`]);
+        expect(await receipt(sent)).toBe("accepted");
+        expect(await outboxRows(api)).toEqual([]);
+      },
+    );
+
+    test("that refuses a push for good, while the store marks nothing: a 202, and a receipt that says so later", async () => {
+      tried.fail("refuses the push");
+      proxy.decide = (request) => (isMark(request) ? storeError(403, "No") : undefined);
+      const sent = await send();
+      expect(sent.status, sent.text).toBe(202);
+      expect(await receipt(sent)).toBe("pending");
+      proxy.decide = () => undefined;
+      api.advance(16); // its lease is over
+      await redeliver(api);
+      expect(await receipt(sent)).toBe("failed");
+      expect(tried.pushedTo(idOf(sent))).toEqual([]);
+    });
+
+    test("that takes a push which the store then does not record: a 202, pushed at least once, and accepted later", async () => {
+      let refused = 0;
+      proxy.decide = ({ path, body }) => {
+        if (!path.includes("$batch") || !/^DELETE /m.test(body)) return undefined;
+        refused++;
+        return storeError(403, "No");
+      };
+      const sent = await send();
+      expect(sent.status, sent.text).toBe(202);
+      expect(refused).toBeGreaterThan(0);
+      expect(tried.pushedTo(idOf(sent))).toHaveLength(1);
+      proxy.decide = () => undefined;
+      api.advance(16);
+      await redeliver(api);
+      expect(new Set(tried.pushedTo(idOf(sent)))).toEqual(new Set([`north.${tried.platform}`]));
+      expect(await receipt(sent)).toBe("accepted");
+      expect(await outboxRows(api)).toEqual([]);
+    });
+  });
+
+  test.each(["cannot be reached", "asks to wait", "refuses our credentials"] as const)(
+    "one destination that %s keeps the other destination, and the other sender, from nothing",
+    async (outage) => {
+      // As many as are pushed to at once: the others' pushes begin when these have failed, and theirs come last.
+      const atNorth = Array.from({ length: 8 }, (_, i) => `north.${i}`);
+      const elsewhere = ["south.a", "south.b"];
+      await Promise.all([...atNorth, ...elsewhere].map((user) => registerPhone(api, user, "adm", user)));
+      await registerPhone(api, "hub", "xiaomi", "hub");
+      const { fail, recover, pushedTo } = tryDirect(direct);
+      fail(outage);
+      const refuse = direct.answer;
+      direct.answer = (address, message, context) =>
+        toDestination(address) === "north" ? refuse(address, message, context) : accepted;
+      const sent = await api.send({ to: [...atNorth, ...elsewhere, "hub"], payload: 1 });
+      expect(sent.json()["push"]).toBe("pending");
+      expect(pushedTo(idOf(sent)).toSorted()).toEqual(elsewhere);
+      expect(channelsOf(api, idOf(sent))).toEqual(["hub"]);
+      recover();
+      api.advance(901);
+      await redeliver(api);
+      expect(pushedTo(idOf(sent)).toSorted()).toEqual([...atNorth, ...elsewhere]);
+      expect(channelsOf(api, idOf(sent))).toEqual(["hub"]);
+      for (const user of [...atNorth, ...elsewhere, "hub"])
+        expect(await receiptOf(api, sent, user)).toBe("accepted");
+    },
+  );
 });
 
 test("R28: an issuer that is away makes a device's call a 503, never a 401", async () => {
@@ -117,9 +307,6 @@ describe("a store that fails at one step", () => {
   afterEach(() => {
     proxy.decide = () => undefined;
   });
-
-  const isMark = ({ method, path, headers }: ProxiedRequest) =>
-    path.includes("notifications20") && (method === "PATCH" || headers["x-http-method"] === "MERGE");
 
   test("when a push is marked: what was accepted stays accepted, and is marked later", async () => {
     proxy.decide = (request) => (isMark(request) ? storeError(403, "No") : undefined);
