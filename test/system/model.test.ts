@@ -1,11 +1,23 @@
-// Send, retry, fetch, erase, redeliver, crash, a hub that comes and goes: in any order that can be thought of, the service
-// does what a small model says. Real storage and hub; a crash cuts an instance off from both in the middle of a call.
+// Send, retry, fetch, erase, redeliver, crash, a hub and destinations that come and go, devices that are gone: in any
+// order that can be thought of, the service does what a small model says. Real storage and hub, and a direct test sender
+// beside it (modelDevices.ts); a crash cuts an instance off from the store in the middle of a call.
 import * as fc from "fast-check";
 import { afterAll, expect, test } from "vitest";
 import { type Answered, type Api, createApi } from "../helpers/api.ts";
 import { createStoreProxy, type StoreProxy } from "../helpers/store.ts";
+import {
+  createModelDevices,
+  type Destination,
+  DESTINATIONS,
+  hasDirect,
+  LONG_SECONDS,
+  type ModelDevices,
+  type State,
+  STATES,
+  type User,
+  USERS,
+} from "./modelDevices.ts";
 
-const USERS = ["ann", "bob", "cy"] as const; // cy has no device
 /** `npm run soak` makes more of them. */
 const RUNS = Number(process.env["RUNS"] ?? 3);
 
@@ -14,6 +26,8 @@ interface Sending {
   readonly to: readonly string[];
   readonly payload: string;
   readonly key: string;
+  /** Of its recipients' direct devices, when it was first tried. */
+  readonly addresses: readonly string[];
   /** Once promised. */
   id?: string;
   /** Whose part was erased; where it was promised to nobody yet, a later try may make it all the same. */
@@ -25,13 +39,14 @@ interface Sending {
 
 interface Model {
   readonly sendings: Sending[];
-  isHubUp: boolean;
+  readonly devices: ModelDevices;
 }
 
 interface Real {
   /** Stays alive, and owns hub and keys. */
   readonly first: Api;
   readonly proxy: StoreProxy;
+  readonly devices: ModelDevices;
   api: Api;
 }
 
@@ -42,9 +57,10 @@ afterAll(async () => {
   for (const proxy of proxies) await proxy.close();
 });
 
-async function startInstance(first: Api, proxy: StoreProxy): Promise<Api> {
+async function startInstance({ first, proxy, devices }: Omit<Real, "api">): Promise<Api> {
   const api = await createApi("in process", {
     beside: first,
+    senders: [devices.direct.sender],
     storageConnectionString: proxy.connectionString,
   });
   apis.push(api);
@@ -52,26 +68,33 @@ async function startInstance(first: Api, proxy: StoreProxy): Promise<Api> {
 }
 
 async function createReal(): Promise<Real> {
-  const first = await createApi("in process");
+  const devices = createModelDevices(() => first);
+  const first = await createApi("in process", { senders: [devices.direct.sender] });
   apis.push(first);
   const proxy = await createStoreProxy();
   proxies.push(proxy);
-  for (const user of USERS.slice(0, 2))
-    await first.as(user, "PUT", "/api/installations/phone", { platform: "fcmv1", pushChannel: user });
-  return { first, proxy, api: await startInstance(first, proxy) };
+  await devices.register();
+  const lasting = { first, proxy, devices };
+  return { ...lasting, api: await startInstance(lasting) };
 }
 
 type Command = fc.AsyncCommand<Model, Real>;
 
-function begin({ sendings }: Model, to: readonly string[]): Sending {
+function begin({ sendings, devices }: Model, to: readonly string[]): Sending {
   const n = sendings.length;
+  const addresses = devices.addressesOf(to);
   const none = { erased: new Set<string>(), mayBeErased: new Set<string>(), deleted: new Set<string>() };
-  const sending = { to, payload: `p${n}`, key: `k${n}`, ...none };
+  const sending = { to, payload: `p${n}`, key: `k${n}`, addresses, ...none };
   sendings.push(sending);
   return sending;
 }
 
-function trySend(real: Real, { to, payload, key }: Sending): Promise<Answered> {
+function trySend(
+  real: Real,
+  { to, payload, key }: Sending,
+  kind: "send" | "crash" = "send",
+): Promise<Answered> {
+  real.devices.beginCall(kind);
   return real.api.send({ to, payload }, { "idempotency-key": key });
 }
 
@@ -83,6 +106,31 @@ function note(sending: Sending, answer: Answered): void {
   expect(sending.id ?? id).toBe(id);
   sending.id = id;
 }
+
+/** Each device whose sender and destination are up has its push, and the receipt says what waits for the others. */
+async function expectSettled(real: Real, sendings: readonly Sending[]): Promise<void> {
+  await Promise.all(
+    sendings.map(async (sending) => {
+      if (sending.id === undefined) return;
+      real.devices.expectPushed(sending);
+      const { id, to } = sending;
+      const { receipts } = (await real.first.post("/api/receipts", { id, to })).json() as {
+        readonly receipts: readonly { readonly to: string; readonly push: string }[];
+      };
+      for (const { to: user, push } of receipts) expectReceipt(real, sending, user, push);
+    }),
+  );
+}
+
+function expectReceipt({ devices }: Real, sending: Sending, user: string, push: string): void {
+  const { erased, mayBeErased, deleted } = sending;
+  if (mayBeErased.has(user) || deleted.has(user)) return;
+  const expected = erased.has(user) ? "unknown" : devices.toReceipt(sending, user);
+  if (expected !== undefined) expect(push, `${user} ${sending.id}`).toBe(expected);
+}
+
+const promisedOf = ({ sendings }: Readonly<Model>) =>
+  sendings.filter((sending): sending is Sending & { id: string } => sending.id !== undefined);
 
 const fetchFor = (real: Real, user: string, id: string) =>
   real.first.as(user, "GET", `/api/notifications/${id}`);
@@ -98,6 +146,7 @@ class Send implements Command {
     const answer = await trySend(real, sending);
     note(sending, answer);
     if (answer.status === 201) expect(["accepted", "noDevices"]).toContain(answer.json()["push"]);
+    await expectSettled(real, [sending]);
   };
   toString = () => `send to ${this.to.join(" and ")}`;
 }
@@ -123,10 +172,10 @@ class CrashWhileSending implements Command {
       isDead = true;
       return { kind: this.isAfter ? "loseAnswer" : "reset" };
     };
-    note(sending, await trySend(real, sending));
+    note(sending, await trySend(real, sending, "crash"));
     // What was under way is over with its process; another one takes its place.
     real.proxy.decide = () => undefined;
-    real.api = await startInstance(real.first, real.proxy);
+    real.api = await startInstance(real);
   };
   toString = () =>
     `crash ${this.isAfter ? "after" : "before"} request ${this.n} of a send to ${this.to.join(" and ")}`;
@@ -145,16 +194,23 @@ class Retry implements Command {
   toString = () => `retry ${this.which}`;
 }
 
-class Fetch implements Command {
+/** Works on one of the sendings that were promised. */
+abstract class OnPromised implements Command {
   readonly which: number;
   constructor(which: number) {
     this.which = which;
   }
-  check = ({ sendings }: Readonly<Model>) => sendings.some(({ id }) => id !== undefined);
+  check = (model: Readonly<Model>) => promisedOf(model).length > 0;
   run = async (model: Model, real: Real) => {
-    const promised = model.sendings.filter(({ id }) => id !== undefined);
+    const promised = promisedOf(model);
     const sending = promised[this.which % promised.length];
-    if (sending?.id === undefined) return;
+    if (sending !== undefined) await this.work(sending, real);
+  };
+  protected abstract work(sending: Sending & { readonly id: string }, real: Real): Promise<void>;
+}
+
+class Fetch extends OnPromised {
+  protected async work(sending: Sending & { readonly id: string }, real: Real): Promise<void> {
     for (const user of USERS) {
       const got = await fetchFor(real, user, sending.id);
       if (sending.mayBeErased.has(user)) continue;
@@ -163,28 +219,23 @@ class Fetch implements Command {
       expect(got.status, `${user} ${got.text}`).toBe(isTheirs ? 200 : 404);
       if (isTheirs) expect(got.json()["payload"]).toBe(sending.payload);
     }
-  };
-  toString = () => `fetch ${this.which}`;
+  }
+  override toString = () => `fetch ${this.which}`;
 }
 
-class Delete implements Command {
-  readonly which: number;
+class Delete extends OnPromised {
   readonly user: string;
   constructor(which: number, user: string) {
-    this.which = which;
+    super(which);
     this.user = user;
   }
-  check = ({ sendings }: Readonly<Model>) => sendings.some(({ id }) => id !== undefined);
-  run = async (model: Model, real: Real) => {
-    const promised = model.sendings.filter(({ id }) => id !== undefined);
-    const sending = promised[this.which % promised.length];
-    if (sending?.id === undefined) return;
+  protected async work(sending: Sending & { readonly id: string }, real: Real): Promise<void> {
     // Of what is not theirs, nothing changes.
     const answer = await real.first.as(this.user, "DELETE", `/api/notifications/${sending.id}`);
     expect(answer.status, answer.text).toBe(204);
     if (sending.to.includes(this.user)) sending.deleted.add(this.user);
-  };
-  toString = () => `${this.user} deletes ${this.which}`;
+  }
+  override toString = () => `${this.user} deletes ${this.which}`;
 }
 
 class Erase implements Command {
@@ -201,10 +252,25 @@ class Erase implements Command {
   toString = () => "erase cy";
 }
 
+/** Soon: within a pause. Late: when everything is due. */
 class Redeliver implements Command {
+  readonly isSoon: boolean;
+  constructor(isSoon: boolean) {
+    this.isSoon = isSoon;
+  }
   check = () => true;
-  run = (_model: Model, real: Real) => redeliver(real);
-  toString = () => "redeliver";
+  run = async (model: Model, real: Real) => {
+    await redeliver(real, this.isSoon ? 31 : LONG_SECONDS);
+    if (!this.isSoon) await expectSettled(real, model.sendings);
+  };
+  toString = () => `redeliver ${this.isSoon ? "soon" : "late"}`;
+}
+
+/** To be used where all that can be pushed is known to be due. */
+class Settle implements Command {
+  check = () => true;
+  run = ({ sendings }: Model, real: Real) => expectSettled(real, sendings);
+  toString = () => "settle";
 }
 
 class SwitchHub implements Command {
@@ -212,9 +278,9 @@ class SwitchHub implements Command {
   constructor(isUp: boolean) {
     this.isUp = isUp;
   }
-  check = ({ isHubUp }: Readonly<Model>) => isHubUp !== this.isUp;
-  run = (model: Model, real: Real) => {
-    model.isHubUp = this.isUp;
+  check = ({ devices }: Readonly<Model>) => devices.isHubUp !== this.isUp;
+  run = ({ devices }: Model, real: Real) => {
+    devices.isHubUp = this.isUp;
     if (this.isUp) real.first.hub.clearFaults();
     else real.first.hub.fail({ on: "send", times: 1e6, answer: "reset" });
     return Promise.resolve();
@@ -222,8 +288,40 @@ class SwitchHub implements Command {
   toString = () => `hub ${this.isUp ? "up" : "down"}`;
 }
 
-async function redeliver(real: Real): Promise<void> {
-  real.first.advance(301);
+class SwitchDestination implements Command {
+  readonly destination: Destination;
+  readonly state: State;
+  constructor(destination: Destination, state: State) {
+    this.destination = destination;
+    this.state = state;
+  }
+  check = ({ devices }: Readonly<Model>) => devices.states[this.destination] !== this.state;
+  run = ({ devices }: Model) => {
+    devices.states[this.destination] = this.state;
+    return Promise.resolve();
+  };
+  toString = () => `${this.destination} ${this.state}`;
+}
+
+/** Removes a device's app, or brings it back. */
+class Reinstall implements Command {
+  readonly user: User;
+  readonly destination: Destination;
+  constructor(user: User, destination: Destination) {
+    this.user = user;
+    this.destination = destination;
+  }
+  check = () => hasDirect(this.user);
+  run = async ({ devices }: Model) => {
+    if (devices.isGone(this.user, this.destination)) await devices.reinstall(this.user, this.destination);
+    else devices.uninstall(this.user, this.destination);
+  };
+  toString = () => `${this.destination} device of ${this.user} goes, or comes back`;
+}
+
+async function redeliver(real: Real, seconds = LONG_SECONDS): Promise<void> {
+  real.first.advance(seconds);
+  real.devices.beginCall("pass");
   await real.first.runTimer("redeliverPushes");
 }
 
@@ -239,55 +337,83 @@ const commands = fc.commands(
     fc.nat(20).map((which) => new Fetch(which)),
     fc.tuple(fc.nat(20), fc.constantFrom(...USERS)).map(([which, user]) => new Delete(which, user)),
     fc.constant(new Erase()),
-    fc.constant(new Redeliver()),
+    fc.boolean().map((isSoon) => new Redeliver(isSoon)),
     fc.boolean().map((isUp) => new SwitchHub(isUp)),
+    fc
+      .tuple(fc.constantFrom(...DESTINATIONS), fc.constantFrom(...STATES))
+      .map(([destination, state]) => new SwitchDestination(destination, state)),
+    fc
+      .tuple(fc.constantFrom(...USERS), fc.constantFrom(...DESTINATIONS))
+      .map(([user, destination]) => new Reinstall(user, destination)),
   ],
   { maxCommands: 14 },
 );
 
+/** Runs the commands, ends every fault, and holds the result against the model. */
+async function runModel(cmds: Iterable<Command>): Promise<void> {
+  const real = await createReal();
+  const { devices } = real;
+  const model: Model = { sendings: [], devices };
+  await fc.asyncModelRun(() => ({ model, real }), cmds);
+  real.first.hub.clearFaults();
+  devices.isHubUp = true;
+  for (const destination of DESTINATIONS) devices.states[destination] = "up";
+  for (let pass = 0; pass < 3; pass++) await redeliver(real);
+  // Each try with the key of what was not promised may still promise it.
+  for (const sending of model.sendings)
+    for (let tries = 0; sending.id === undefined && tries < 3; tries++) {
+      note(sending, await trySend(real, sending));
+      await redeliver(real);
+    }
+  for (const sending of model.sendings) {
+    expect(sending.id).toBeDefined();
+    await Promise.all(sending.to.map((user) => expectFetched(real, sending, user)));
+  }
+  await expectSettled(real, model.sendings);
+  await expectGoneForgotten(model, real);
+  devices.expectNothingForeign(model.sendings);
+}
+
+async function expectFetched(real: Real, sending: Sending, user: string): Promise<void> {
+  const { id = "", erased, mayBeErased, deleted, payload } = sending;
+  const got = await fetchFor(real, user, id);
+  const isGone = erased.has(user) || deleted.has(user);
+  if (!mayBeErased.has(user)) expect(got.status).toBe(isGone ? 404 : 200);
+  if (got.status === 200) expect(got.json()["payload"]).toBe(payload);
+}
+
+/** Devices that are gone are pushed to once more at most. */
+async function expectGoneForgotten(model: Model, real: Real): Promise<void> {
+  await new Send(USERS).run(model, real);
+  const before = real.devices.direct.pushes.length;
+  await new Send(USERS).run(model, real);
+  const outcomes = real.devices.direct.pushes.slice(before).map(({ outcome }) => outcome);
+  expect(new Set(outcomes)).toEqual(new Set(outcomes.length === 0 ? [] : ["accepted"]));
+}
+
+test("P3: a destination that is away, asks to wait, or has lost a device holds up nobody else", () =>
+  runModel([
+    new SwitchDestination("north", "away"),
+    new SwitchDestination("south", "away"),
+    new Send(["ann"]),
+    new SwitchDestination("north", "throttled"),
+    new Send(["ann", "bob", "dee"]), // as many as pause it
+    new SwitchDestination("south", "up"),
+    new Redeliver(true), // what has waited for both since they were away is due
+    new Settle(),
+    new Reinstall("bob", "south"),
+    new Reinstall("dee", "south"),
+    new Reinstall("dee", "north"),
+    new Send(["bob", "dee"]),
+    new SwitchHub(false),
+    new SwitchDestination("north", "up"),
+    new Redeliver(false),
+    new Reinstall("dee", "south"),
+    new Send(USERS),
+  ]));
+
 test(
   "P2, P3, P4: whatever comes in whatever order, what was promised holds",
-  async () => {
-    await fc.assert(
-      fc.asyncProperty(commands, async (cmds) => {
-        const real = await createReal();
-        const model: Model = { sendings: [], isHubUp: true };
-        await fc.asyncModelRun(() => ({ model, real }), cmds);
-        real.first.hub.clearFaults();
-        for (let pass = 0; pass < 3; pass++) await redeliver(real);
-        // Each try with the key of what was not promised may still promise it.
-        for (const sending of model.sendings)
-          for (let tries = 0; sending.id === undefined && tries < 3; tries++) {
-            note(sending, await trySend(real, sending));
-            await redeliver(real);
-          }
-        for (const { id, to, erased, mayBeErased, deleted, payload } of model.sendings) {
-          expect(id).toBeDefined();
-          const told = real.first.hub.deliveries.filter(({ body }) => body.includes(String(id)));
-          const reached = new Set(told.map(({ pushChannel }) => pushChannel));
-          // What was deleted before it was pushed is pushed to nobody.
-          for (const user of to)
-            if (user !== "cy" && !deleted.has(user))
-              expect(reached.has(user), `${user} ${String(id)}`).toBe(true);
-          for (const user of reached) expect(to).toContain(user);
-          for (const user of to) {
-            const got = await fetchFor(real, user, String(id));
-            const isGone = erased.has(user) || deleted.has(user);
-            if (!mayBeErased.has(user)) expect(got.status).toBe(isGone ? 404 : 200);
-            if (got.status === 200) expect(got.json()["payload"]).toBe(payload);
-          }
-          const { receipts } = (await real.first.post("/api/receipts", { id, to })).json() as {
-            readonly receipts: readonly { readonly to: string; readonly push: string }[];
-          };
-          for (const { to: user, push } of receipts) {
-            const alive = user === "cy" ? "noDevices" : "accepted";
-            if (!mayBeErased.has(user) && !deleted.has(user))
-              expect(push).toBe(erased.has(user) ? "unknown" : alive);
-          }
-        }
-      }),
-      { numRuns: RUNS },
-    );
-  },
+  () => fc.assert(fc.asyncProperty(commands, runModel), { numRuns: RUNS }),
   60_000 + RUNS * 20_000,
 );
