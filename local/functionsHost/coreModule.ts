@@ -35,9 +35,6 @@ export interface TypedData {
   readonly http?: object;
   readonly json?: string;
   readonly string?: string;
-  readonly bytes?: Uint8Array;
-  readonly int?: number;
-  readonly double?: number;
 }
 
 /** What the host hands to the library for one invocation. */
@@ -59,11 +56,6 @@ export interface CoreInvocationContext {
   readonly log: (level: LogLevel, category: LogCategory, message: string) => void;
 }
 
-export interface InvocationResponse {
-  readonly outputData?: readonly { readonly name: string; readonly data: TypedData }[];
-  readonly returnValue?: TypedData | null;
-}
-
 interface InvocationModel {
   readonly getArguments: () => Promise<{ readonly context: object; readonly inputs: readonly unknown[] }>;
   readonly invokeFunction: (
@@ -71,7 +63,7 @@ interface InvocationModel {
     inputs: readonly unknown[],
     callback: FunctionCallback,
   ) => Promise<unknown>;
-  readonly getResponse: (context: object, result: unknown) => Promise<InvocationResponse>;
+  readonly getResponse: (context: object, result: unknown) => Promise<unknown>;
 }
 
 /** The library's side: it turns protocol values into a handler's arguments, and its answer back. */

@@ -2,7 +2,6 @@
 import { Agent, type IncomingMessage, type ServerResponse } from "node:http";
 import { type Cors, findKey, isPreflight, type KeyCheck } from "./access.ts";
 import { answerAdmin, type AdminOptions } from "./admin.ts";
-import { answerBuffered } from "./buffered.ts";
 import type { FunctionTable } from "./functionTable.ts";
 import {
   answerEmpty,
@@ -26,7 +25,7 @@ export interface DispatchOptions {
   readonly customHeaders: Readonly<Record<string, string>>;
   /** `127.0.0.1:PORT`, for requests that name no host. */
   readonly host: string;
-  /** Where the library listens, when the app streams. */
+  /** Where the library listens. An app without HTTP functions may have no such server. */
   readonly httpUri: string | undefined;
   readonly invoker: Invoker;
   readonly log: HostLog;
@@ -56,13 +55,11 @@ export function createDispatcher(options: DispatchOptions): Dispatcher {
       }
       if (/^\/admin(?:\/|$)/i.test(call.url.pathname)) return answerAdmin(call, { ...admin, keyCheck });
       const found = findFunction(http, call);
-      if (found === undefined) return answerEmpty(call, 404);
+      if (found === undefined || httpUri === undefined) return answerEmpty(call, 404);
       const { target, params } = found;
       if (!keyCheck.isAllowed(target.authLevel, findKey(call.headers, call.url)))
         return answerEmpty(call, 401);
-      return httpUri === undefined
-        ? answerBuffered(call, target, params, { invoker, log, maxBodyBytes })
-        : answerByStreaming(call, target, params, { invoker, log, maxBodyBytes, httpUri, agent });
+      return answerByStreaming(call, target, params, { invoker, log, maxBodyBytes, httpUri, agent });
     },
     close: () => agent.destroy(),
   };

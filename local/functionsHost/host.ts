@@ -51,8 +51,8 @@ export interface FunctionsHost {
   /** Runs a function that has no HTTP trigger, to its end. @throws Error when there is none, or what it threw. */
   readonly runFunction: (name: string, input?: string) => Promise<void>;
   /**
-   * Stops listening, lets running invocations end, runs the appTerminate hooks (after five seconds in any case). In
-   * streaming mode the library's own server stays open, so the process has to be ended after it.
+   * Stops listening, lets running invocations end, runs the appTerminate hooks (after five seconds in any case). The
+   * library's own server stays open, so the process has to be ended after it.
    */
   readonly close: () => Promise<void>;
 }
@@ -66,7 +66,7 @@ const KEEP_ALIVE_MS = 130_000;
 /** A stop waits so long for running invocations before it runs the appTerminate hooks. */
 const DRAIN_MS = 5_000;
 
-/** @throws Error when the app cannot be loaded, breaks a rule, or the port is taken. */
+/** @throws Error when the app cannot be loaded, breaks a rule, does not stream its HTTP, or the port is taken. */
 export async function createFunctionsHost(options: FunctionsHostOptions): Promise<FunctionsHost> {
   const { port = 0, timers: isTimed = true, masterKey } = options;
   const log = createHostLog(options.write ?? ((line) => process.stdout.write(`${line}\n`)));
@@ -105,6 +105,10 @@ export async function createFunctionsHost(options: FunctionsHostOptions): Promis
       throw new Error("The app has registered no function.");
     const { HttpUri: httpUri } = await model.getCapabilities({});
     const table = toFunctionTable(registered, { routePrefix: hostJson.routePrefix, settings: process.env });
+    if (httpUri === undefined && table.http.length > 0)
+      throw new Error(
+        "The app has HTTP functions but does not stream them, which this host needs: call app.setup({ enableHttpStream: true }).",
+      );
 
     const timers = createTimers({ timers: table.timers, invoker, track: running.add });
     const functions = toSummaries(table);

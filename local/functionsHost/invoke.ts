@@ -1,12 +1,11 @@
 // One invocation through the library's programming model: hooks, handler, answer. What a trigger's data is, and what
-// becomes of the answer, is the caller's business (streaming.ts, buffered.ts, timers.ts).
+// becomes of the answer, is the caller's business (streaming.ts, timers.ts).
 import { randomBytes, randomUUID } from "node:crypto";
 import type {
   CoreInvocationContext,
   CoreRegistry,
   FunctionCallback,
   HookName,
-  InvocationResponse,
   LogCategory,
   LogLevel,
   ProgrammingModel,
@@ -20,14 +19,8 @@ export interface InvocationInput {
   readonly triggerMetadata?: Readonly<Record<string, TypedData>>;
   /** Default: a new one. */
   readonly invocationId?: string;
-  /** Called when the handler's arguments are there: in streaming mode, when the library has got the request. */
+  /** Called when the handler's arguments are there: for HTTP, when the library has got the request. */
   readonly onStarted?: () => void;
-}
-
-interface InvocationResult {
-  readonly response: InvocationResponse;
-  /** What the handler returned, or a hook made of it. */
-  readonly result: unknown;
 }
 
 interface HookContext {
@@ -55,8 +48,11 @@ interface LogEntry extends HookContext {
 }
 
 export interface Invoker {
-  /** @throws whatever the handler or a hook threw, after it was logged: the invocation has failed. */
-  readonly invoke: (registered: RegisteredFunction, input: InvocationInput) => Promise<InvocationResult>;
+  /**
+   * Resolves with what the handler returned, or a hook made of it.
+   * @throws whatever the handler or a hook threw, after it was logged: the invocation has failed.
+   */
+  readonly invoke: (registered: RegisteredFunction, input: InvocationInput) => Promise<unknown>;
   /** Runs the hooks of the app's start or end, one after the other. */
   readonly runAppHooks: (name: "appStart" | "appTerminate", extra?: object) => Promise<void>;
   /** Messages outside an invocation. */
@@ -134,7 +130,8 @@ export function createInvoker({ registry, log: hostLog }: InvokerOptions): Invok
         }
         await inState(coreContext, "postInvocationHooks", () => runHooks(registry, "postInvocation", post));
         if (post.error !== null && post.error !== undefined) throw post.error;
-        return { response: await invocation.getResponse(context, post.result), result: post.result };
+        await invocation.getResponse(context, post.result); // hands the answer to the library's own server
+        return post.result;
       } catch (error) {
         hostLog.write("error", `failed: ${toErrorText(error)}`, scope);
         throw error;

@@ -91,7 +91,7 @@ export async function answerByStreaming(
   let isStarted = false;
   const invoke = async (): Promise<void> => {
     try {
-      const { result } = await invoker.invoke(registered, {
+      const result = await invoker.invoke(registered, {
         invocationId,
         data: { http: {} },
         triggerMetadata: toTriggerMetadata(call, params),
@@ -166,7 +166,7 @@ function toTriggerMetadata(
 }
 
 /** Repeated names arrive joined, as in Azure. */
-export function toJoinedQuery(url: URL): Readonly<Record<string, string>> {
+function toJoinedQuery(url: URL): Readonly<Record<string, string>> {
   const grouped = Map.groupBy(url.searchParams, ([name]) => name);
   return Object.fromEntries(
     [...grouped].map(([name, pairs]) => [name, pairs.map(([, value]) => value).join(",")]),

@@ -1,19 +1,16 @@
-// HTTP through the host, with streaming and without.
+// HTTP through the host.
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openSocket, readUntil, sendRaw, startHost, type TestHost } from "./helpers.ts";
 
 const KEYS = { keys: { default: "function-key", other: "other-key" }, masterKey: "master-key" };
 
-describe.each([
-  { mode: "streaming", streams: true },
-  { mode: "buffered", streams: false },
-])("in $mode mode", ({ streams }) => {
+describe("HTTP", () => {
   let host: TestHost;
 
   beforeAll(async () => {
     host = await startHost({
       ...KEYS,
-      settings: { STREAM: String(streams), FUNCTIONS_REQUEST_BODY_SIZE_LIMIT: "100000" },
+      settings: { FUNCTIONS_REQUEST_BODY_SIZE_LIMIT: "100000" },
       cors: { origins: ["https://app.example"], credentials: true },
     });
   });
@@ -33,7 +30,7 @@ describe.each([
       method: "POST",
       url: `${host.url}/api/echo/7?a=x%20y`,
       headers: { "content-type": "application/json", "x-mine": "1" },
-      params: streams ? { id: "7", a: "x y" } : { id: "7" },
+      params: { id: "7", a: "x y" }, // query values too, as in Azure
       query: { a: "x y" },
       body: `{ "n":  1 }`,
     });
@@ -103,7 +100,7 @@ describe.each([
     expect(response.status).toBe(500);
     expect(await response.text()).toBe("");
     await host.waitForLine(/^error throws .*a secret detail/);
-    if (streams) await host.waitForLine(/^error throws .*FAILED WITHOUT ANSWERING/);
+    await host.waitForLine(/^error throws .*FAILED WITHOUT ANSWERING/);
   });
 
   test("a handler that throws is answered 500 while a body is still being sent", async () => {
@@ -117,10 +114,10 @@ describe.each([
     expect(await response.text()).toBe("");
   });
 
-  test(`a handler that returns nothing is answered ${streams ? 500 : 204}`, async () => {
+  test("a handler that returns nothing is answered 500", async () => {
     const response = await fetch(`${host.url}/api/nothing`);
-    expect(response.status).toBe(streams ? 500 : 204); // in Azure a streamed one is not answered at all
-    if (streams) await host.waitForLine(/^error nothing .*RETURNED NOTHING WITHOUT ANSWERING/);
+    expect(response.status).toBe(500); // in Azure it is not answered at all
+    await host.waitForLine(/^error nothing .*RETURNED NOTHING WITHOUT ANSWERING/);
   });
 
   test.each([204, 205, 304])("a %i answer has no body", async (code) => {
@@ -146,11 +143,10 @@ describe.each([
 
   test("two cookies become two set-cookie headers", async () => {
     const response = await fetch(`${host.url}/api/cookies`);
-    expect(response.headers.getSetCookie()).toEqual(
-      streams
-        ? ["a=1%202; Max-Age=60; HttpOnly", "b=3; Path=/x; Secure; SameSite=None"]
-        : ["a=1%202; Max-Age=60; Path=/; HttpOnly", "b=3; Path=/x; Secure; SameSite=None"],
-    );
+    expect(response.headers.getSetCookie()).toEqual([
+      "a=1%202; Max-Age=60; HttpOnly",
+      "b=3; Path=/x; Secure; SameSite=None",
+    ]);
   });
 
   test("host.json's custom headers are on every answer, and the app's own win", async () => {
@@ -191,17 +187,14 @@ describe.each([
     expect(answer).toMatch(/^HTTP\/1.1 404 /);
   });
 
-  test.each(["POST", "DELETE"])(
-    `a chunked body of a %s arrives ${streams ? "whole" : "as no body"}`,
-    async (method) => {
-      const answer = await sendRaw(
-        host.url,
-        `${method} /api/echo HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n` +
-          "5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n",
-      );
-      expect(answer).toContain(streams ? `"body":"hello world"` : `"body":""`);
-    },
-  );
+  test.each(["POST", "DELETE"])("a chunked body of a %s arrives whole", async (method) => {
+    const answer = await sendRaw(
+      host.url,
+      `${method} /api/echo HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n` +
+        "5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n",
+    );
+    expect(answer).toContain(`"body":"hello world"`);
+  });
 
   test("a body of a GET request is dropped", async () => {
     const answer = await sendRaw(
@@ -257,9 +250,9 @@ describe.each([
   test("a client that hangs up midway does not harm the next one", async () => {
     const socket = openSocket(host.url);
     socket.write("POST /api/reads HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\nonly a part");
-    if (streams) await host.waitForLine(/reads .*the handler reads/);
+    await host.waitForLine(/reads .*the handler reads/);
     socket.destroy();
-    if (streams) await host.waitForLine(/reads .*the body ended early/);
+    await host.waitForLine(/reads .*the body ended early/);
     expect((await fetch(`${host.url}/api/items/1`)).status).toBe(200);
   });
 
@@ -272,15 +265,11 @@ describe.each([
     expect((await fetch(`${host.url}/api/items/1`)).status).toBe(200);
   });
 
-  test(`a response body that breaks off ${streams ? "does not look whole" : "is answered 500"}`, async () => {
-    const answer = fetch(`${host.url}/api/breaks`);
-    if (streams)
-      await answer; // its head is out
-    else await host.waitForLine(/breaks .*the handler answers/);
+  test("a response body that breaks off does not look whole", async () => {
+    const response = await fetch(`${host.url}/api/breaks`); // its head is out
     await fetch(`${host.url}/api/release`, { method: "POST" });
-    const response = await answer;
-    expect(response.status).toBe(streams ? 200 : 500);
-    if (streams) await expect(response.text()).rejects.toThrow("terminated");
+    expect(response.status).toBe(200);
+    await expect(response.text()).rejects.toThrow("terminated");
   });
 
   test("what a handler logs carries function and invocation, and hooks may change it", async () => {
@@ -335,49 +324,43 @@ describe.each([
     expect(response.headers.get("vary")).toMatch(path.endsWith("Headers") ? /^accept, Origin$/ : /^Origin$/);
   });
 
-  if (streams) {
-    test("an answer goes out while it is being made", async () => {
-      const socket = openSocket(host.url);
-      socket.write("GET /api/held HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
-      await readUntil(socket, /first/);
-      const rest = readUntil(socket, /second/);
-      await fetch(`${host.url}/api/release`, { method: "POST" });
-      await rest;
-      socket.destroy();
-    });
+  test("an answer goes out while it is being made", async () => {
+    const socket = openSocket(host.url);
+    socket.write("GET /api/held HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    await readUntil(socket, /first/);
+    const rest = readUntil(socket, /second/);
+    await fetch(`${host.url}/api/release`, { method: "POST" });
+    await rest;
+    socket.destroy();
+  });
 
-    test("a body comes in while it is being sent", async () => {
-      const socket = openSocket(host.url);
-      socket.write("POST /api/firstChunk HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\nbeginning");
-      expect(await readUntil(socket, /beginning/)).toMatch(/^HTTP\/1.1 200 /);
-      socket.destroy();
-    });
+  test("a body comes in while it is being sent", async () => {
+    const socket = openSocket(host.url);
+    socket.write("POST /api/firstChunk HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\nbeginning");
+    expect(await readUntil(socket, /beginning/)).toMatch(/^HTTP\/1.1 200 /);
+    socket.destroy();
+  });
 
-    test("a chunked body over the limit is answered 413", async () => {
-      const chunk = `${(1_000).toString(16)}\r\n${"x".repeat(1_000)}\r\n`;
-      const socket = openSocket(host.url);
-      socket.write("POST /api/reads HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n");
-      socket.write(chunk.repeat(101)); // it does not end
-      expect(await readUntil(socket, /\r\n\r\n/)).toMatch(/^HTTP\/1.1 413 /);
-      socket.destroy();
-    });
+  test("a chunked body over the limit is answered 413", async () => {
+    const chunk = `${(1_000).toString(16)}\r\n${"x".repeat(1_000)}\r\n`;
+    const socket = openSocket(host.url);
+    socket.write("POST /api/reads HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n");
+    socket.write(chunk.repeat(101)); // it does not end
+    expect(await readUntil(socket, /\r\n\r\n/)).toMatch(/^HTTP\/1.1 413 /);
+    socket.destroy();
+  });
 
-    test("headers over Node's 16 kB are refused by the app's own server, and the host goes on", async () => {
-      const answer = await sendRaw(
-        host.url,
-        `GET /api/items/1 HTTP/1.1\r\nhost: x\r\nx-long: ${"x".repeat(20_000)}\r\nconnection: close\r\n\r\n`,
-      );
-      expect(answer).toMatch(/^HTTP\/1.1 431 /);
-      expect((await fetch(`${host.url}/api/items/1`)).status).toBe(200);
-    });
-  } else {
-    test("repeated query names arrive joined", async () => {
-      const response = await fetch(`${host.url}/api/items/1?a=1&a=2`);
-      expect(await response.json()).toMatchObject({ query: "1,2" });
-    });
+  test("headers over Node's 16 kB are refused by the app's own server, and the host goes on", async () => {
+    const answer = await sendRaw(
+      host.url,
+      `GET /api/items/1 HTTP/1.1\r\nhost: x\r\nx-long: ${"x".repeat(20_000)}\r\nconnection: close\r\n\r\n`,
+    );
+    expect(answer).toMatch(/^HTTP\/1.1 431 /);
+    expect((await fetch(`${host.url}/api/items/1`)).status).toBe(200);
+  });
 
-    test("a header that is not ASCII is answered 500", async () => {
-      expect((await fetch(`${host.url}/api/latin`)).status).toBe(500);
-    });
-  }
+  test("repeated query names arrive joined among the parameters", async () => {
+    const response = await fetch(`${host.url}/api/items/1?a=1&a=2`);
+    expect(await response.json()).toMatchObject({ params: { id: "1", a: "1,2" } });
+  });
 });

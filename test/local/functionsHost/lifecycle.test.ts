@@ -13,7 +13,8 @@ import { FIXTURE, openSocket, readUntil, startHostForTest, writeApp } from "./he
 const CLI = fileURLToPath(new URL("../../../local/functionsHost/cli.ts", import.meta.url));
 const PROJECT = fileURLToPath(new URL("../../..", import.meta.url));
 const PARENT = fileURLToPath(new URL("./fixtures/parent.js", import.meta.url));
-const ONE_FUNCTION = `import { app } from "@azure/functions"; app.http("f", { handler: () => ({ body: "f" }) });`;
+const ONE_FUNCTION = `import { app } from "@azure/functions"; app.setup({ enableHttpStream: true });
+  app.http("f", { handler: () => ({ body: "f" }) });`;
 
 const http = (name: string, options = "") => `app.http("${name}", { handler: () => ({}), ${options} });`;
 
@@ -75,6 +76,11 @@ describe("a start", () => {
       what: "a function that is there twice",
       main: `${http("a")} ${http("a")}`,
       message: /"a" has already been registered/,
+    },
+    {
+      what: "HTTP functions that do not stream",
+      main: http("a"),
+      message: /HTTP functions but does not stream them.*enableHttpStream/,
     },
     { what: "a name that is not allowed", main: http("1st"), message: /1st: the name is not allowed/ },
     { what: "a function named host", main: http("Host"), message: /the name is not allowed/ },
@@ -144,6 +150,7 @@ describe("a start", () => {
       "package.json": `{ "main": "dist/*.{cjs,mjs}" }`,
       "host.json": `{ "version": "2.0", "extensions": { "http": { "routePrefix": "" } } }`,
       "dist/a.cjs": `const { app } = require("@azure/functions".replace("file://", ""));
+        app.setup({ enableHttpStream: true });
         app.http("a", { route: "x", methods: ["GET"], handler: () => ({ body: "a" }) });`,
       "dist/b.mjs": `import { app } from "@azure/functions"; await Promise.resolve();
         app.http("b", { route: "x", methods: ["post"], handler: () => ({ body: "b" }) });`,
@@ -153,6 +160,16 @@ describe("a start", () => {
     expect(await (await fetch(`${host.url}/x`, { method: "POST" })).text()).toBe("b");
   });
 
+  test("takes an app that has only timers and does not stream", async () => {
+    const appDirectory = writeApp({
+      "main.js": `import { app } from "@azure/functions";
+        app.timer("t", { schedule: "0 0 0 1 1 *", handler() {} });`,
+    });
+    const host = await startHostForTest({ appDirectory });
+    expect(host.output).toContain("information host: t: timer 0 0 0 1 1 *");
+    expect((await fetch(`${host.url}/api/t`)).status).toBe(404);
+  });
+
   test("leaves a disabled function out", async () => {
     const host = await startHostForTest({ settings: { "AzureWebJobs.item.Disabled": "true" } });
     expect((await fetch(`${host.url}/api/items/1`)).status).toBe(404);
@@ -160,7 +177,7 @@ describe("a start", () => {
 
   test("closes registration", async () => {
     const appDirectory = writeApp({
-      "main.js": `import { app } from "@azure/functions";
+      "main.js": `import { app } from "@azure/functions"; app.setup({ enableHttpStream: true });
         app.http("late", { handler: () => app.http("more", { handler: () => ({}) }) });`,
     });
     const host = await startHostForTest({ appDirectory });
@@ -230,32 +247,29 @@ describe("the command line", () => {
 });
 
 describe("a stop", () => {
-  test.each([{ streams: "true" }, { streams: "false" }])(
-    "lets a running invocation end, takes no new one, and runs the appTerminate hooks (streams: $streams)",
-    async ({ streams }) => {
-      const host = await startHostForTest({ settings: { STREAM: streams } });
-      const socket = openSocket(host.url);
-      socket.write("POST /api/held HTTP/1.1\r\nhost: x\r\n\r\n"); // wrong method: the connection stays open
-      await readUntil(socket, /404/);
-      const answer = readUntil(socket, /second/);
-      socket.write("GET /api/held HTTP/1.1\r\nhost: x\r\n\r\n");
-      await host.waitForLine(/held .*the handler is held/);
-      const releasing = openSocket(host.url);
-      releasing.write("POST /api/release HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\n\r\n"); // its last byte is to come
-      // Anything answered after it on another connection shows that the host has begun it.
-      expect((await fetch(`${host.url}/api/items/1`, { headers: { connection: "close" } })).status).toBe(200);
+  test("lets a running invocation end, takes no new one, and runs the appTerminate hooks", async () => {
+    const host = await startHostForTest();
+    const socket = openSocket(host.url);
+    socket.write("POST /api/held HTTP/1.1\r\nhost: x\r\n\r\n"); // wrong method: the connection stays open
+    await readUntil(socket, /404/);
+    const answer = readUntil(socket, /second/);
+    socket.write("GET /api/held HTTP/1.1\r\nhost: x\r\n\r\n");
+    await host.waitForLine(/held .*the handler is held/);
+    const releasing = openSocket(host.url);
+    releasing.write("POST /api/release HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\n\r\n"); // its last byte is to come
+    // Anything answered after it on another connection shows that the host has begun it.
+    expect((await fetch(`${host.url}/api/items/1`, { headers: { connection: "close" } })).status).toBe(200);
 
-      const closed = host.close();
-      await expectRefused(host.url);
-      expect(host.output.join("\n")).not.toContain("appTerminate");
-      releasing.write("x");
-      expect(await answer).toContain("second");
-      await closed;
-      expect(await host.exited).toEqual({ code: 0, signal: null });
-      expect(host.output.at(-1)).toBe("appTerminate, started: yes");
-      releasing.destroy();
-    },
-  );
+    const closed = host.close();
+    await expectRefused(host.url);
+    expect(host.output.join("\n")).not.toContain("appTerminate");
+    releasing.write("x");
+    expect(await answer).toContain("second");
+    await closed;
+    expect(await host.exited).toEqual({ code: 0, signal: null });
+    expect(host.output.at(-1)).toBe("appTerminate, started: yes");
+    releasing.destroy();
+  });
 
   test("tells an invocation that waits by itself to end, through the appTerminate hooks", async () => {
     const host = await startHostForTest();

@@ -12,9 +12,7 @@ function createHeld(options: Partial<TimerFunction> = {}) {
   const invoke: Invoker["invoke"] = (_registered, input) => {
     runs.push(input);
     return new Promise((resolve, reject) => {
-      ends.push((error) =>
-        error === undefined ? resolve({ response: {}, result: undefined }) : reject(error),
-      );
+      ends.push((error) => (error === undefined ? resolve(undefined) : reject(error)));
     });
   };
   const tracked: Promise<void>[] = [];
