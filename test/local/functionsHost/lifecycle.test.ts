@@ -91,7 +91,11 @@ describe("a start", () => {
       main: http("a", `route: "/x"`),
       message: /must not begin with/,
     },
-    { what: "a route that cannot be read", main: http("a", `route: "x/{y"`), message: /not closed/ },
+    {
+      what: "a route that this host does not support",
+      main: http("a", `route: "x/{y:int}"`),
+      message: /a: The route "api\/x\/\{y:int\}" is not valid: this host supports literals and \{name\}/,
+    },
     {
       what: "a route that is there twice",
       main: `${http("a", `route: "x", methods: ["GET", "POST"]`)} ${http("b", `route: "X", methods: ["POST"]`)}`,
