@@ -16,7 +16,6 @@ import {
 } from "./certificateAuthority.ts";
 
 export interface MpnsEndpointOptions {
-  readonly port?: number;
   /** Where authority.pem and client.pem are written at each start, for other clients. */
   readonly directory?: string;
   /** The services that apps can open channels for. */
@@ -111,8 +110,9 @@ interface State {
   answer: AnswerOnDemand | undefined;
 }
 
+/** Listens on a free port. */
 export async function createMpnsEndpoint(options: MpnsEndpointOptions = {}): Promise<MpnsEndpoint> {
-  const { port = 0, directory, serviceNames = [DEFAULT_SERVICE_NAME], now = () => new Date() } = options;
+  const { directory, serviceNames = [DEFAULT_SERVICE_NAME], now = () => new Date() } = options;
   const state = createState(serviceNames, now);
   const authority = await createCertificateAuthority("local MPNS authority");
   const identity = await authority.issue({
@@ -137,7 +137,7 @@ export async function createMpnsEndpoint(options: MpnsEndpointOptions = {}): Pro
     (request, response) => void respond(state, request, response).catch(() => response.destroy()),
   );
   server.on("secureConnection", (socket) => acceptConnection(state, socket));
-  server.listen(port, "127.0.0.1");
+  server.listen(0, "127.0.0.1");
   await once(server, "listening");
   const listening = (server.address() as AddressInfo).port;
   state.origin = `https://localhost:${listening}`;

@@ -95,17 +95,15 @@ interface State {
 }
 
 export interface WebPushServiceOptions {
-  /** A free one by default. */
-  readonly port?: number;
   /** Where the authority's certificate is written; by default a folder for temporary files, until `close`. */
   readonly directory?: string;
   /** What its certificate is for beside `localhost`. */
   readonly names?: readonly string[];
 }
 
-/** Rejects when the port is taken. */
+/** Listens on a free port. */
 export async function createWebPushService(options: WebPushServiceOptions = {}): Promise<WebPushService> {
-  const { port = 0, names = [] } = options;
+  const { names = [] } = options;
   const authority = await createCertificateAuthority("local Web Push authority");
   const identity = await authority.issue({
     commonName: "localhost",
@@ -118,7 +116,7 @@ export async function createWebPushService(options: WebPushServiceOptions = {}):
     (request, response) => void serve(state, request, response),
   );
   server.on("connection", () => state.connections++);
-  server.listen(port, "127.0.0.1");
+  server.listen(0, "127.0.0.1");
   await once(server, "listening");
   state.origin = `https://localhost:${(server.address() as AddressInfo).port}`;
   const hostEntry = `${new URL(state.origin).host};private`;

@@ -31,8 +31,6 @@ export interface FunctionsHostOptions {
   readonly masterKey?: string;
   /** Whether timers run by the clock (default) or only when asked. */
   readonly timers?: boolean;
-  /** Takes the host's lines and the app's `context.log`. Default: standard output. */
-  readonly write?: (line: string) => void;
 }
 
 export interface FunctionSummary {
@@ -47,9 +45,6 @@ export interface FunctionSummary {
 export interface FunctionsHost {
   /** `http://127.0.0.1:PORT` */
   readonly url: string;
-  readonly functions: readonly FunctionSummary[];
-  /** Runs a function that has no HTTP trigger, to its end. @throws Error when there is none, or what it threw. */
-  readonly runFunction: (name: string, input?: string) => Promise<void>;
   /**
    * Stops listening, lets running invocations end, runs the appTerminate hooks (after five seconds in any case). The
    * library's own server stays open, so the process has to be ended after it.
@@ -69,7 +64,7 @@ const DRAIN_MS = 5_000;
 /** @throws Error when the app cannot be loaded, breaks a rule, does not stream its HTTP, or the port is taken. */
 export async function createFunctionsHost(options: FunctionsHostOptions): Promise<FunctionsHost> {
   const { port = 0, timers: isTimed = true, masterKey } = options;
-  const log = createHostLog(options.write ?? ((line) => process.stdout.write(`${line}\n`)));
+  const log = createHostLog((line) => process.stdout.write(`${line}\n`));
   const appDirectory = resolve(options.appDirectory);
   const hostJson = parseHostJson(readFileSync(resolve(appDirectory, "host.json"), "utf8"));
   const cors = options.cors === undefined ? undefined : createCors(options.cors);
@@ -112,7 +107,7 @@ export async function createFunctionsHost(options: FunctionsHostOptions): Promis
 
     const timers = createTimers({ timers: table.timers, invoker, track: running.add });
     const functions = toSummaries(table);
-    const runFunction = async (name: string, input = ""): Promise<void> => {
+    const runFunction = async (name: string, input: string): Promise<void> => {
       if (table.timers.some((timer) => timer.name === name)) return timers.run(name);
       const other = table.others.find((candidate) => candidate.name === name);
       if (other === undefined)
@@ -158,7 +153,7 @@ export async function createFunctionsHost(options: FunctionsHostOptions): Promis
       server.closeAllConnections();
     };
     let closed: Promise<void> | undefined;
-    return { url: `http://${host}`, functions, runFunction, close: () => (closed ??= close()) };
+    return { url: `http://${host}`, close: () => (closed ??= close()) };
   } catch (error) {
     server.close();
     server.closeAllConnections();

@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import type { FunctionsHostOptions } from "./host.ts";
 import type { SettingsFile } from "./settings.ts";
 
-export interface FunctionsHostProcessOptions extends Omit<FunctionsHostOptions, "write"> {
+export interface FunctionsHostProcessOptions extends FunctionsHostOptions {
   /** Takes every line of the host and the app, standard output and standard error alike. */
   readonly onLine?: (line: string) => void;
 }

@@ -4,13 +4,13 @@ import { randomBytes } from "node:crypto";
 import type { HubEmulator } from "../../packages/notification-hubs-emulator/emulator.ts";
 import type { WebPushService } from "../webPushService.ts";
 
-/** An event for the page. `at` is in milliseconds since 1970. */
+/** An event for the page. */
 export type NetworkEvent =
-  | { readonly type: "travelled"; readonly at: number; readonly travelled: Travelled }
+  | { readonly type: "travelled"; readonly travelled: Travelled }
   /** A push to a device of the page: `text` is what its push service hands to the app. */
-  | { readonly type: "pushed"; readonly at: number; readonly deviceId: string; readonly text: string }
-  | { readonly type: "refused"; readonly at: number; readonly network: Network }
-  | { readonly type: "switched"; readonly at: number; readonly isAway: boolean };
+  | { readonly type: "pushed"; readonly deviceId: string; readonly text: string }
+  | { readonly type: "refused"; readonly network: Network }
+  | { readonly type: "switched"; readonly isAway: boolean };
 
 type Network = "Notification Hub" | "Web Push";
 
@@ -65,8 +65,8 @@ export function createPushNetwork({ hub, webPush, onEvent }: PushNetworkOptions)
   const report = (pushChannel: string, travelled: Travelled) => {
     const deviceId = state.devices.get(pushChannel);
     if (deviceId === undefined) return; // not a device of the page
-    onEvent({ type: "travelled", at: Date.now(), travelled });
-    onEvent({ type: "pushed", at: Date.now(), deviceId, text: travelled.text });
+    onEvent({ type: "travelled", travelled });
+    onEvent({ type: "pushed", deviceId, text: travelled.text });
   };
   const stops = [
     hub.onDelivery(({ pushChannel, body }) => {
@@ -92,7 +92,7 @@ export function createPushNetwork({ hub, webPush, onEvent }: PushNetworkOptions)
       if (isAway) hub.fail({ times: Infinity, answer: AWAY });
       else hub.clearFaults();
       webPush?.answerWith(isAway ? () => refuse(onEvent) : undefined);
-      onEvent({ type: "switched", at: Date.now(), isAway });
+      onEvent({ type: "switched", isAway });
     },
     isAway: () => state.isAway,
     addDevice: (deviceId, vapidPublicKey) => {
@@ -116,7 +116,7 @@ export function createPushNetwork({ hub, webPush, onEvent }: PushNetworkOptions)
 }
 
 function refuse(onEvent: PushNetworkOptions["onEvent"]) {
-  onEvent({ type: "refused", at: Date.now(), network: "Web Push" });
+  onEvent({ type: "refused", network: "Web Push" });
   return AWAY;
 }
 
@@ -124,7 +124,7 @@ function reportRefused(hub: HubEmulator, state: State, onEvent: PushNetworkOptio
   const requests = hub.requests.slice(state.seenRequests);
   state.seenRequests = hub.requests.length;
   const isRefused = requests.some(({ method, status }) => method === "POST" && status === AWAY.status);
-  if (isRefused) onEvent({ type: "refused", at: Date.now(), network: "Notification Hub" });
+  if (isRefused) onEvent({ type: "refused", network: "Notification Hub" });
 }
 
 function toTravelled({ method, path, rawHeaders, body }: ReceivedRequest, text: string): Travelled {

@@ -11,10 +11,10 @@ export interface Settings {
 
 /** As the server's `NetworkEvent`. */
 export type NetworkEvent =
-  | { readonly type: "travelled"; readonly at: number; readonly travelled: Travelled }
-  | { readonly type: "pushed"; readonly at: number; readonly deviceId: string; readonly text: string }
-  | { readonly type: "refused"; readonly at: number; readonly network: string }
-  | { readonly type: "switched"; readonly at: number; readonly isAway: boolean };
+  | { readonly type: "travelled"; readonly travelled: Travelled }
+  | { readonly type: "pushed"; readonly deviceId: string; readonly text: string }
+  | { readonly type: "refused"; readonly network: string }
+  | { readonly type: "switched"; readonly isAway: boolean };
 
 export async function getSettings(): Promise<Settings> {
   const response = await fetch("/settings");
