@@ -1,7 +1,7 @@
 // The part of the real host's /admin that development needs: what is there, and running one function now.
 import { findKey, type KeyCheck } from "./access.ts";
+import type { FunctionSummary } from "./functionTable.ts";
 import { answerEmpty, type HttpCall, writeHead } from "./httpCall.ts";
-import type { FunctionSummary } from "./host.ts";
 
 export interface AdminOptions {
   readonly functions: readonly FunctionSummary[];

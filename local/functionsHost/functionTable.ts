@@ -30,6 +30,16 @@ export interface FunctionTable {
   readonly others: readonly { readonly name: string; readonly registered: RegisteredFunction }[];
 }
 
+/** A function as /admin and the lines of the start show it. */
+export interface FunctionSummary {
+  readonly name: string;
+  /** Of an HTTP function, with the prefix. */
+  readonly route?: string;
+  /** In upper case; all, when absent. */
+  readonly methods?: readonly string[];
+  readonly schedule?: string;
+}
+
 export interface FunctionTableOptions {
   readonly routePrefix: string;
   readonly settings: Readonly<Record<string, string | undefined>>;
@@ -105,6 +115,18 @@ function toHttpFunction(
     authLevel: toAuthLevel(binding.authLevel),
     matcher: createRouteMatcher(route),
   };
+}
+
+export function toSummaries({ http, timers, others }: FunctionTable): readonly FunctionSummary[] {
+  return [
+    ...http.map(({ name, route, methods }) => ({
+      name,
+      route,
+      ...(methods.length === 0 ? {} : { methods }),
+    })),
+    ...timers.map(({ name, schedule }) => ({ name, schedule })),
+    ...others.map(({ name }) => ({ name })),
+  ];
 }
 
 function toAuthLevel(level = "anonymous"): HttpFunction["authLevel"] {

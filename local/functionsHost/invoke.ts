@@ -24,9 +24,11 @@ export interface InvocationInput {
 }
 
 interface HookContext {
+  /** One object for each invocation. */
   readonly hookData: object;
   readonly appHookData: object;
-  readonly invocationContext: object | undefined;
+  /** Undefined until the library has made the handler's arguments. */
+  invocationContext: object | undefined;
 }
 
 // What is not readonly here may be replaced by a hook.
@@ -67,77 +69,69 @@ export interface InvokerOptions {
 export function createInvoker({ registry, log: hostLog }: InvokerOptions): Invoker {
   const appHookData = {}; // one object for the app's whole life
   const startHookData = {}; // shared by appStart and appTerminate
-  const log: Invoker["log"] = (level, category, message) => {
-    const entry = {
-      hookData: startHookData,
-      appHookData,
-      level,
-      category,
-      message,
-      invocationContext: undefined,
-    };
-    const told = runLogHooks(registry, entry);
-    hostLog.write(told.level, told.message);
-  };
-
   return {
-    log,
+    log: (level, category, message) => {
+      const context = { hookData: startHookData, appHookData, invocationContext: undefined };
+      const logged = runLogHooks(registry, { ...context, level, category, message });
+      hostLog.write(logged.level, logged.message);
+    },
     runAppHooks: (name, extra = {}) =>
       runHooks(registry, name, { hookData: startHookData, appHookData, ...extra }),
     invoke: async (registered, input) => {
       const { metadata, callback } = registered;
       const scope = { functionName: metadata.name, invocationId: input.invocationId ?? randomUUID() };
-      const hookData = {}; // one object for each invocation
-      let invocationContext: object | undefined;
-      const coreContext = createCoreContext(
-        registered,
-        input,
-        scope.invocationId,
-        (level, category, message) => {
-          const entry = { hookData, appHookData, level, category, message, invocationContext };
-          const told = runLogHooks(registry, entry);
-          hostLog.write(told.level, told.message, scope);
-        },
-      );
+      const hookContext: HookContext = { hookData: {}, appHookData, invocationContext: undefined };
+      const log: CoreInvocationContext["log"] = (level, category, message) => {
+        const logged = runLogHooks(registry, { ...hookContext, level, category, message });
+        hostLog.write(logged.level, logged.message, scope);
+      };
+      const coreContext = createCoreContext(registered, input, scope.invocationId, log);
       try {
-        const invocation = await toModel(registry).getInvocationModel(coreContext);
-        const { context, inputs } = await invocation.getArguments();
-        invocationContext = context;
-        input.onStarted?.();
-
-        const pre: PreInvocation = {
-          hookData,
-          appHookData,
-          invocationContext: context,
-          inputs,
-          functionCallback: callback,
-        };
-        await inState(coreContext, "preInvocationHooks", () => runHooks(registry, "preInvocation", pre));
-        const post: PostInvocation = {
-          hookData,
-          appHookData,
-          invocationContext: context,
-          inputs: pre.inputs,
-          result: null,
-          error: null,
-        };
-        try {
-          post.result = await inState(coreContext, "invocation", () =>
-            invocation.invokeFunction(context, pre.inputs, pre.functionCallback),
-          );
-        } catch (error) {
-          post.error = error;
-        }
-        await inState(coreContext, "postInvocationHooks", () => runHooks(registry, "postInvocation", post));
-        if (post.error !== null && post.error !== undefined) throw post.error;
-        await invocation.getResponse(context, post.result); // hands the answer to the library's own server
-        return post.result;
+        return await runInvocation(registry, {
+          coreContext,
+          hookContext,
+          callback,
+          onStarted: input.onStarted,
+        });
       } catch (error) {
         hostLog.write("error", `failed: ${toErrorText(error)}`, scope);
         throw error;
       }
     },
   };
+}
+
+interface InvocationRun {
+  readonly coreContext: CoreInvocationContext;
+  readonly hookContext: HookContext;
+  readonly callback: FunctionCallback;
+  readonly onStarted: InvocationInput["onStarted"];
+}
+
+/** Runs the hooks and the handler. Resolves with the answer. */
+async function runInvocation(
+  registry: CoreRegistry,
+  { coreContext, hookContext, callback, onStarted }: InvocationRun,
+): Promise<unknown> {
+  const invocation = await toModel(registry).getInvocationModel(coreContext);
+  const { context, inputs } = await invocation.getArguments();
+  hookContext.invocationContext = context;
+  onStarted?.();
+
+  const pre: PreInvocation = { ...hookContext, inputs, functionCallback: callback };
+  await inState(coreContext, "preInvocationHooks", () => runHooks(registry, "preInvocation", pre));
+  const post: PostInvocation = { ...hookContext, inputs: pre.inputs, result: null, error: null };
+  try {
+    post.result = await inState(coreContext, "invocation", () =>
+      invocation.invokeFunction(context, pre.inputs, pre.functionCallback),
+    );
+  } catch (error) {
+    post.error = error;
+  }
+  await inState(coreContext, "postInvocationHooks", () => runHooks(registry, "postInvocation", post));
+  if (post.error !== null && post.error !== undefined) throw post.error;
+  await invocation.getResponse(context, post.result); // hands the answer to the library's own server
+  return post.result;
 }
 
 export function findTrigger({ metadata }: RegisteredFunction) {

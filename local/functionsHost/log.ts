@@ -5,7 +5,7 @@ export interface HostLog {
   readonly write: (level: LogLevel, message: string, scope?: LogScope) => void;
 }
 
-interface LogScope {
+export interface LogScope {
   readonly functionName: string;
   readonly invocationId: string;
 }

@@ -3,6 +3,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
+import type { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import type { FunctionsHostOptions } from "./host.ts";
 import type { SettingsFile } from "./settings.ts";
@@ -38,59 +39,30 @@ const INHERITED = ["PATH", "SystemRoot", "TMPDIR", "TEMP"];
 export async function startFunctionsHostProcess(
   options: FunctionsHostProcessOptions,
 ): Promise<FunctionsHostProcess> {
-  const { appDirectory, port, settings, timers = true, onLine } = options;
-  const child = spawn(
-    process.execPath,
-    [
-      fileURLToPath(import.meta.resolve("./cli.ts")),
-      "--app",
-      appDirectory,
-      "--settings",
-      "-",
-      ...(port === undefined ? [] : ["--port", String(port)]),
-      ...(timers ? [] : ["--no-timers"]),
-    ],
-    {
-      env: {
-        ...Object.fromEntries(INHERITED.map((name) => [name, process.env[name]])),
-        ...Object.fromEntries(NODE_SETTINGS.map((name) => [name, settings[name]])),
-      },
-      // The channel carries the word that it listens; it closes when we die, however we die.
-      stdio: ["pipe", "pipe", "pipe", "ipc"],
-      // A process group of its own: Ctrl-C reaches only ourselves, and we end it in our order.
-      detached: true,
-    },
-  );
+  const child = spawnHost(options);
   const { stdin, stdout, stderr } = child;
-  if (stdin === null || stdout === null || stderr === null) throw new Error("no pipes"); // never: asked for above
+  if (stdin === null || stdout === null || stderr === null) throw new Error("no pipes"); // never: asked for in spawnHost
   const killWithUs = () => signalGroup(child, "SIGKILL");
   process.once("exit", killWithUs);
 
   const output: string[] = [];
-  const lines = [stdout, stderr].map((input) => {
-    const reader = createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY });
-    reader.on("line", (line) => {
-      output.push(line);
-      if (output.length > MAX_LINES) output.shift();
-      onLine?.(line);
-    });
-    return once(reader, "close");
-  });
+  const take = (line: string) => {
+    output.push(line);
+    if (output.length > MAX_LINES) output.shift();
+    options.onLine?.(line);
+  };
   // "close" comes when the output is at its end too; "exit" may come before its last lines.
-  const exited = Promise.all([once(child, "close"), ...lines]).then((): FunctionsHostExit => {
-    process.off("exit", killWithUs);
-    return { code: child.exitCode, signal: child.signalCode };
-  });
+  const exited = Promise.all([once(child, "close"), readLines(stdout, take), readLines(stderr, take)]).then(
+    (): FunctionsHostExit => {
+      process.off("exit", killWithUs);
+      return { code: child.exitCode, signal: child.signalCode };
+    },
+  );
 
-  stdin.on("error", () => undefined); // it has ended before it read them; `exited` tells why
+  stdin.on("error", () => undefined); // the process ended before it read them; `exited` tells why
   stdin.end(JSON.stringify(toSettingsFile(options)));
-  const listening = new Promise<string>((resolve) => {
-    child.once("message", (message) => {
-      if (typeof message === "object" && "listening" in message) resolve(String(message.listening));
-    });
-  });
   const url = await Promise.race([
-    listening,
+    whenListening(child),
     exited.then(({ code, signal }) => {
       throw new Error(
         `The Functions host ended (${signal ?? code}) before it listened:\n${output.join("\n")}`,
@@ -105,6 +77,49 @@ export async function startFunctionsHostProcess(
   };
   let closed: Promise<void> | undefined; // a second signal would end it at once
   return { url, kill, close: () => (closed ??= kill("SIGTERM")), exited, output };
+}
+
+function spawnHost({
+  appDirectory,
+  port,
+  settings,
+  timers = true,
+}: FunctionsHostProcessOptions): ChildProcess {
+  const cli = fileURLToPath(import.meta.resolve("./cli.ts"));
+  const options = [
+    "--app",
+    appDirectory,
+    "--settings",
+    "-",
+    ...(port === undefined ? [] : ["--port", String(port)]),
+    ...(timers ? [] : ["--no-timers"]),
+  ];
+  return spawn(process.execPath, [cli, ...options], {
+    env: {
+      ...Object.fromEntries(INHERITED.map((name) => [name, process.env[name]])),
+      ...Object.fromEntries(NODE_SETTINGS.map((name) => [name, settings[name]])),
+    },
+    // The channel carries the message that the host listens. It closes when this process ends, in whatever way.
+    stdio: ["pipe", "pipe", "pipe", "ipc"],
+    // A process group of its own: Ctrl-C reaches only this process, which ends the host in its own order.
+    detached: true,
+  });
+}
+
+/** Resolves when the input has ended. */
+async function readLines(input: Readable, take: (line: string) => void): Promise<void> {
+  const reader = createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY });
+  reader.on("line", take);
+  await once(reader, "close");
+}
+
+/** Resolves with the host's URL. */
+function whenListening(child: ChildProcess): Promise<string> {
+  return new Promise((resolve) => {
+    child.once("message", (message) => {
+      if (typeof message === "object" && "listening" in message) resolve(String(message.listening));
+    });
+  });
 }
 
 function toSettingsFile({ settings, cors, keys, masterKey }: FunctionsHostProcessOptions): SettingsFile {

@@ -15,7 +15,7 @@ import {
   writeHead,
 } from "./httpCall.ts";
 import type { Invoker } from "./invoke.ts";
-import type { HostLog } from "./log.ts";
+import type { HostLog, LogScope } from "./log.ts";
 
 export interface StreamingOptions {
   /** Where the library listens: its capability `HttpUri`. */
@@ -33,17 +33,52 @@ export async function answerByStreaming(
   call: HttpCall,
   { name, registered }: HttpFunction,
   params: Readonly<Record<string, string>>,
-  { httpUri, agent, invoker, log, maxBodyBytes }: StreamingOptions,
+  options: StreamingOptions,
 ): Promise<void> {
-  const { request, response, method, url } = call;
+  const { invoker, log } = options;
   const invocationId = randomUUID();
   const scope = { functionName: name, invocationId };
+  const fail = forward(call, scope, options);
+  const leaveUnanswered = (what: string) => {
+    if (!call.response.headersSent && !call.response.destroyed)
+      log.write("error", `THE HANDLER ${what} WITHOUT ANSWERING: 500 here, no answer at all in Azure`, scope);
+    fail(500);
+  };
+  let isStarted = false;
+  const invoke = async (): Promise<void> => {
+    try {
+      const result = await invoker.invoke(registered, {
+        invocationId,
+        data: { http: {} },
+        triggerMetadata: toTriggerMetadata(call, params),
+        onStarted: () => {
+          isStarted = true;
+        },
+      });
+      if (result === undefined || result === null) leaveUnanswered("RETURNED NOTHING");
+    } catch {
+      leaveUnanswered("FAILED"); // the invoker has logged why
+    }
+  };
+  const invocation = invoke();
 
+  await whenClosed(call);
+  // A request that never reached the library (its head too large, say) leaves an invocation that waits for ever.
+  if (isStarted) await invocation;
+}
+
+/** Sends the request to the library's server, and its answer back. The returned function ends both with a status. */
+function forward(
+  call: HttpCall,
+  scope: LogScope,
+  { httpUri, agent, log, maxBodyBytes }: StreamingOptions,
+): (status: number) => void {
+  const { request, response, method, url } = call;
   const upstream = httpRequest(new URL(httpUri), {
     agent,
     method,
     path: url.pathname + url.search,
-    headers: toForwardedHeaders(call, invocationId),
+    headers: toForwardedHeaders(call, scope.invocationId),
     setHost: false,
   });
   const fail = (status: number) => {
@@ -72,43 +107,14 @@ export async function answerByStreaming(
     if (hasBody(call)) log.write("warning", `the body of a ${method} request is dropped`, scope);
     request.resume();
     upstream.end();
-  } else {
-    request
-      .pipe(
-        createLimiter(maxBodyBytes, () => {
-          log.write("warning", "the body is over the limit of the host", scope);
-          fail(413);
-        }),
-      )
-      .pipe(upstream);
+    return fail;
   }
-
-  const leaveUnanswered = (what: string) => {
-    if (!response.headersSent && !response.destroyed)
-      log.write("error", `THE HANDLER ${what} WITHOUT ANSWERING: 500 here, no answer at all in Azure`, scope);
-    fail(500);
-  };
-  let isStarted = false;
-  const invoke = async (): Promise<void> => {
-    try {
-      const result = await invoker.invoke(registered, {
-        invocationId,
-        data: { http: {} },
-        triggerMetadata: toTriggerMetadata(call, params),
-        onStarted: () => {
-          isStarted = true;
-        },
-      });
-      if (result === undefined || result === null) leaveUnanswered("RETURNED NOTHING");
-    } catch {
-      leaveUnanswered("FAILED"); // the invoker has logged why
-    }
-  };
-  const invocation = invoke();
-
-  await whenClosed(call);
-  // A request that never reached the library (its head too large, say) leaves an invocation that waits for ever.
-  if (isStarted) await invocation;
+  const limiter = createLimiter(maxBodyBytes, () => {
+    log.write("warning", "the body is over the limit of the host", scope);
+    fail(413);
+  });
+  request.pipe(limiter).pipe(upstream);
+  return fail;
 }
 
 function passOn(answer: IncomingMessage, call: HttpCall): void {
