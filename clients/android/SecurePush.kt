@@ -16,11 +16,12 @@ import java.net.HttpURLConnection
 import java.net.URL
 import java.net.URLEncoder
 import java.util.UUID
+import org.json.JSONException
 import org.json.JSONObject
 
 sealed interface Fetched {
-    /** `payload` is whatever your back end sends. */
-    data class Notification(val id: String, val payload: JSONObject) : Fetched
+    /** `text` is of the payload, which is whatever your back end sends; null if it is of another form. */
+    data class Notification(val id: String, val text: String?) : Fetched
 
     /** No token, or one that the service does not accept. */
     data object SignInNeeded : Fetched
@@ -41,7 +42,7 @@ class SecurePush(private val context: Context, private val readToken: () -> Stri
         return try {
             val (status, body) = call("GET", "notifications/${encode(id)}", token)
             when (status) {
-                200 -> Fetched.Notification(id, JSONObject(body).getJSONObject("payload"))
+                200 -> Fetched.Notification(id, readText(body))
                 401, 403 -> Fetched.SignInNeeded
                 404 -> Fetched.Gone
                 else -> Fetched.Unavailable
@@ -65,11 +66,13 @@ class SecurePush(private val context: Context, private val readToken: () -> Stri
     /** Shows the payload, or the generic text. The ID is the tag: what comes later for the same ID replaces it. */
     fun show(id: String, fetched: Fetched) {
         when (fetched) {
-            is Fetched.Notification -> show(id, "New result", fetched.payload.getString("text"))
-            Fetched.SignInNeeded, Fetched.Unavailable -> show(id, "You have a new message", "Open the app to read it.")
+            is Fetched.Notification -> if (fetched.text == null) showGeneric(id) else show(id, "New result", fetched.text)
+            Fetched.SignInNeeded, Fetched.Unavailable -> showGeneric(id)
             Fetched.Gone -> Unit
         }
     }
+
+    private fun showGeneric(id: String) = show(id, "You have a new message", "Open the app to read it.")
 
     @SuppressLint("MissingPermission") // checked below; before Android 13 there was no such permission
     private fun show(id: String, title: String, text: String) {
@@ -108,6 +111,12 @@ class SecurePush(private val context: Context, private val readToken: () -> Stri
         } finally {
             connection.disconnect()
         }
+    }
+
+    private fun readText(body: String): String? = try {
+        JSONObject(body).getJSONObject("payload").getString("text")
+    } catch (_: JSONException) {
+        null
     }
 
     /** Made once. Keep these preferences out of backups, or a restored phone takes the pushes of the old one. */

@@ -2,6 +2,7 @@
 using System.Net;
 using System.Net.Http.Headers;
 using System.Net.Http.Json;
+using System.Text.Json;
 
 namespace SecurePush;
 
@@ -66,6 +67,10 @@ public sealed class SecurePushClient(HttpClient http, Func<CancellationToken, Va
         catch (TaskCanceledException) when (!cancel.IsCancellationRequested)
         {
             return new(FetchOutcome.Unavailable); // the timeout of the HttpClient
+        }
+        catch (JsonException)
+        {
+            return new(FetchOutcome.Unavailable); // cut off, or the answer of something in between
         }
     }
 

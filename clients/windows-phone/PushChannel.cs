@@ -95,7 +95,7 @@ namespace SecurePush.WindowsPhone
                     if (!response.IsSuccessStatusCode) return null;
                     var serializer = new DataContractJsonSerializer(typeof(SecureNotification));
                     var notification = (SecureNotification)serializer.ReadObject(await response.Content.ReadAsStreamAsync());
-                    return notification.Payload.Text;
+                    return notification.Payload == null ? null : notification.Payload.Text;
                 }
             }
             catch (HttpRequestException)
@@ -105,6 +105,10 @@ namespace SecurePush.WindowsPhone
             catch (TaskCanceledException)
             {
                 return null; // the timeout of the HttpClient
+            }
+            catch (SerializationException)
+            {
+                return null; // a payload of another form
             }
         }
 

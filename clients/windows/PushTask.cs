@@ -1,6 +1,7 @@
 // Raw pushes on Windows: the app registers its WNS channel, and a background task fetches what a push announces. For an app
 // with package identity (MSIX). Call RegisterAsync at each start of the app, and HandleAsync in
 // Application.OnBackgroundActivated with args.TaskInstance: the task runs in the app's process.
+using System.Text.Json;
 using Windows.ApplicationModel.Background;
 using Windows.Data.Xml.Dom;
 using Windows.Networking.PushNotifications;
@@ -58,8 +59,8 @@ public sealed class PushTask(SecurePushClient client)
         var fetched = await client.FetchAsync(id, cancel);
         switch (fetched)
         {
-            case { Outcome: FetchOutcome.Fetched, Notification: { } notification }:
-                Show(id, "Secure push", notification.Payload.GetProperty("text").GetString() ?? "");
+            case { Notification.Payload: var payload } when ReadText(payload) is { } text:
+                Show(id, "Secure push", text);
                 break;
             case { Outcome: FetchOutcome.Gone }:
                 break;
@@ -68,6 +69,14 @@ public sealed class PushTask(SecurePushClient client)
                 break;
         }
     }
+
+    /// <summary>Whatever your back end sends. Null where the payload is not of that form: then the generic text is shown.</summary>
+    private static string? ReadText(JsonElement payload) =>
+        payload.ValueKind is JsonValueKind.Object
+        && payload.TryGetProperty("text", out var text)
+        && text.ValueKind is JsonValueKind.String
+            ? text.GetString()
+            : null;
 
     /// <summary>The ID is the toast's tag: a push that is repeated, or a payload that follows its generic text, replaces it.</summary>
     private static void Show(string id, string title, string body)
