@@ -40,7 +40,8 @@ export interface Dispatcher {
 
 export function createDispatcher(options: DispatchOptions): Dispatcher {
   const { http, admin, keyCheck, cors, httpUri, invoker, log, maxBodyBytes } = options;
-  const agent = new Agent({ keepAlive: true });
+  // A connection for each request: on a busy machine the library's server drops an idle one just as it is used again.
+  const agent = new Agent({ keepAlive: false });
   return {
     answer: async (request, response) => {
       const call = toHttpCall(request, response, options);

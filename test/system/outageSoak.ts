@@ -23,8 +23,8 @@ const REPORT_SECONDS = 30;
 /** What the sender, the hub and the last pass know. */
 interface Progress {
   readonly accepted: { readonly id: string; readonly user: string }[];
-  /** Calls that were not answered with a 2xx, by status. */
-  readonly refused: Map<number, number>;
+  /** Calls that were not answered with a 2xx, by what came instead. */
+  readonly refused: Map<string, number>;
   /** How often each ID was pushed to each user, of the hub's deliveries that were looked at so far. */
   readonly pushes: Map<string, number>;
   seen: number;
@@ -79,6 +79,10 @@ function notePass(line: string): void {
   if (open !== undefined) progress.open = Number(open);
 }
 
+function noteRefused(answer: string): void {
+  progress.refused.set(answer, (progress.refused.get(answer) ?? 0) + 1);
+}
+
 async function sendSteadily({ send }: Calls): Promise<void> {
   const running = new Set<Promise<void>>();
   const startedMs = performance.now();
@@ -88,8 +92,9 @@ async function sendSteadily({ send }: Calls): Promise<void> {
       .then((answer) => {
         if (answer.status === 201 || answer.status === 202)
           progress.accepted.push({ id: String(answer.json()["id"]), user });
-        else progress.refused.set(answer.status, (progress.refused.get(answer.status) ?? 0) + 1);
+        else noteRefused(`status ${answer.status}`);
       })
+      .catch(() => noteRefused("no answer"))
       .finally(() => running.delete(one));
     running.add(one);
     const nextMs = startedMs + ((number + 1) * 1000) / SENDS_PER_SECOND;

@@ -1,6 +1,14 @@
 // HTTP through the host.
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { openSocket, readUntil, sendRaw, startHost, type TestHost } from "./helpers.ts";
+import {
+  openSocket,
+  readUntil,
+  sendRaw,
+  startHost,
+  startHostForTest,
+  type TestHost,
+  writeApp,
+} from "./helpers.ts";
 
 const KEYS = { keys: { default: "function-key", other: "other-key" }, masterKey: "master-key" };
 
@@ -360,4 +368,27 @@ describe("HTTP", () => {
     const response = await fetch(`${host.url}/api/items/1?a=1&a=2`);
     expect(await response.json()).toMatchObject({ params: { id: "1", a: "1,2" } });
   });
+});
+
+test("a connection that the app's server drops while it is idle fails no request", async () => {
+  const appDirectory = writeApp({
+    "main.js": `import http from "node:http"; import { app } from "@azure/functions";
+      app.setup({ enableHttpStream: true });
+      app.http("f", { handler: () => ({ body: "f" }) });
+      const emit = http.Server.prototype.emit;
+      const used = new WeakSet();
+      http.Server.prototype.emit = function (event, ...args) {
+        const [request] = args;
+        if (event === "request" && request.headers["x-ms-invocation-id"] !== undefined) {
+          if (used.has(request.socket)) return request.socket.destroy();
+          used.add(request.socket);
+        }
+        return emit.call(this, event, ...args);
+      };`,
+  });
+  const host = await startHostForTest({ appDirectory });
+  for (let i = 0; i < 3; i++) {
+    const response = await fetch(`${host.url}/api/f`);
+    expect([response.status, await response.text()]).toEqual([200, "f"]);
+  }
 });
