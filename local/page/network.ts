@@ -3,34 +3,7 @@
 import { randomBytes } from "node:crypto";
 import type { HubEmulator } from "../../packages/notification-hubs-emulator/emulator.ts";
 import type { WebPushService } from "../webPushService.ts";
-
-/** An event for the page. */
-export type NetworkEvent =
-  | { readonly type: "travelled"; readonly travelled: Travelled }
-  /** A push to a device of the page: `text` is what its push service hands to the app. */
-  | { readonly type: "pushed"; readonly deviceId: string; readonly text: string }
-  | { readonly type: "refused"; readonly network: Network }
-  | { readonly type: "switched"; readonly isAway: boolean };
-
-type Network = "Notification Hub" | "Web Push";
-
-/** One request of the service to a push network, as its bytes came in. */
-interface Travelled {
-  readonly network: Network;
-  readonly request: string;
-  /** As text, or in hexadecimal where it is encrypted. */
-  readonly body: string;
-  readonly isEncrypted: boolean;
-  /** What the device's push service hands to the app. */
-  readonly text: string;
-}
-
-type PageDevice =
-  | { readonly platform: "apns"; readonly pushChannel: string }
-  | {
-      readonly platform: "browser";
-      readonly pushChannel: { readonly endpoint: string; readonly p256dh: string; readonly auth: string };
-    };
+import type { NetworkEvent, PageDevice, Travelled } from "./messages.ts";
 
 export interface PushNetwork {
   /** Takes both networks away, or brings them back. */

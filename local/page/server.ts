@@ -8,7 +8,8 @@ import type { Issuer } from "../issuer.ts";
 import { startOnPort } from "../port.ts";
 import type { WebPushService } from "../webPushService.ts";
 import { type Asset, loadAssets } from "./assets.ts";
-import { createPushNetwork, type NetworkEvent, type PushNetwork } from "./network.ts";
+import type { Answers, NetworkEvent, Settings } from "./messages.ts";
+import { createPushNetwork, type PushNetwork } from "./network.ts";
 import { parseRequest, type PageRequest } from "./requests.ts";
 import { readStored } from "./stored.ts";
 
@@ -141,7 +142,7 @@ function listen({ listeners }: State, response: ServerResponse): void {
   response.on("close", () => listeners.delete(response));
 }
 
-function toSettings({ options, network, url }: State): object {
+function toSettings({ options, network, url }: State): Settings {
   return {
     apiUrl: `${options.host.url}/api`,
     signIn: {
@@ -155,7 +156,10 @@ function toSettings({ options, network, url }: State): object {
   };
 }
 
-async function run({ options, sender, network }: State, request: PageRequest): Promise<object> {
+async function run(
+  { options, sender, network }: State,
+  request: PageRequest,
+): Promise<Answers[PageRequest["path"]]> {
   switch (request.path) {
     case "/send":
       return sender.sendSecure(request.body);

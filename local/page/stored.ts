@@ -1,11 +1,6 @@
 // What Table Storage holds for a notification, as whoever has the storage account sees it. I/O: Table Storage.
 import { odata, TableClient, TableServiceClient } from "@azure/data-tables";
-
-export interface StoredRow {
-  readonly table: string;
-  /** Name and value of each column; binary values in hexadecimal. */
-  readonly columns: readonly (readonly [name: string, value: string])[];
-}
+import type { StoredRow } from "./messages.ts";
 
 /** The row of one recipient's notification for each table that has one. */
 export async function readStored(connectionString: string, id: string): Promise<readonly StoredRow[]> {

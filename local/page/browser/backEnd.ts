@@ -1,6 +1,7 @@
 // The left column: the back end sends, and sees receipts.
+import type { Receipt } from "../../../clients/sender/types.ts";
 import { byId, field, h, replaceChildren } from "./dom.ts";
-import type { Model, Receipt, SentModel } from "./model.ts";
+import type { Model, SentModel } from "./model.ts";
 import { post } from "./server.ts";
 import { toClock } from "./timeline.ts";
 
@@ -34,13 +35,10 @@ async function send({ model, log, changed }: BackEnd, form: HTMLFormElement): Pr
   try {
     const ttl = Number(field("ttl").value);
     const request = { to, payload: { text }, ttl, urgency: field("urgency").value };
-    const sent = await post<{ readonly id: string; readonly push: string; readonly expiresAt: string }>(
-      "/send",
-      request,
-    );
+    const sent = await post("/send", request);
     log(WHO, `got ID ${sent.id.slice(0, 8)}…, push: ${sent.push}`);
     model.sent.unshift({ ...sent, to, payload: text, receipts: [] });
-    const { rows } = await post<{ readonly rows: Model["stored"] }>("/stored", { id: sent.id });
+    const { rows } = await post("/stored", { id: sent.id });
     model.stored = rows;
   } catch (error) {
     byId("send-error").textContent = error instanceof Error ? error.message : "Sending failed";
@@ -62,7 +60,7 @@ async function refreshReceipts({ model, log, changed }: BackEnd): Promise<void> 
       continue;
     const before = JSON.stringify(sent.receipts);
     try {
-      const { receipts } = await post<{ readonly receipts: readonly Receipt[] }>("/receipts", {
+      const { receipts } = await post("/receipts", {
         id: sent.id,
         to: sent.to,
       });
@@ -92,7 +90,9 @@ function logChange(sent: SentModel, receipts: readonly Receipt[], log: BackEnd["
 function toPush(receipts: readonly Receipt[]): string {
   const statuses = receipts.map(({ push }) => push);
   return (
-    ["pending", "failed", "accepted"].find((status) => statuses.includes(status)) ?? statuses[0] ?? "unknown"
+    (["pending", "failed", "accepted"] as const).find((status) => statuses.includes(status)) ??
+    statuses[0] ??
+    "unknown"
   );
 }
 

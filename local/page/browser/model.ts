@@ -1,5 +1,7 @@
 // What the page knows. It survives the way to the issuer and back in session storage, which ends with the tab.
+import type { Receipt } from "../../../clients/sender/types.ts";
 import type { StoredNotification } from "../../../clients/web/page/page.ts";
+import type { StoredRow, Travelled } from "../messages.ts";
 
 export interface Model {
   readonly devices: Record<string, DeviceModel>;
@@ -34,31 +36,11 @@ export interface SentModel {
   receipts: readonly Receipt[];
 }
 
-export interface Receipt {
-  readonly to: string;
-  readonly push: string;
-  readonly fetchedAt?: string;
-  readonly readAt?: string;
-}
-
 interface Entry {
   /** Milliseconds since 1970. */
   readonly at: number;
   readonly who: string;
   readonly what: string;
-}
-
-export interface Travelled {
-  readonly network: string;
-  readonly request: string;
-  readonly body: string;
-  readonly isEncrypted: boolean;
-  readonly text: string;
-}
-
-interface StoredRow {
-  readonly table: string;
-  readonly columns: readonly (readonly [name: string, value: string])[];
 }
 
 const KEY = "page";

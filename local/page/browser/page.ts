@@ -1,20 +1,14 @@
 // The page's entry: connects its columns to the server, the issuer and the devices' workers.
 import { completeSignIn } from "../../../clients/web/page/signIn.ts";
+import type { NetworkEvent } from "../messages.ts";
 import { renderSent, startBackEnd } from "./backEnd.ts";
-import {
-  createClients,
-  deliver,
-  DEVICES,
-  type Devices,
-  renderDevices,
-  renew,
-  signedIn,
-  startDevices,
-} from "./devices.ts";
+import { renew, signedIn } from "./deviceActions.ts";
+import { renderDevices } from "./deviceCards.ts";
+import { createClients, deliver, DEVICES, type Devices, startDevices } from "./devices.ts";
 import { byId } from "./dom.ts";
 import { renderEvidence } from "./evidence.ts";
 import { loadModel, saveModel } from "./model.ts";
-import { getSettings, listen, type NetworkEvent, post } from "./server.ts";
+import { getSettings, listen, post } from "./server.ts";
 import { renderTimeline } from "./timeline.ts";
 
 void start();

@@ -3,20 +3,14 @@
 import type { PushManagerLike, SubscriptionLike } from "../../../clients/web/page/page.ts";
 import { post } from "./server.ts";
 
-interface SimulatedDevice {
-  readonly pushChannel: { readonly endpoint: string; readonly p256dh: string; readonly auth: string };
-}
-
 export function createSimulatedPushManager(deviceId: string): PushManagerLike {
   let current: SubscriptionLike | null = null;
   return {
     getSubscription: () => Promise.resolve(current),
     subscribe: async ({ applicationServerKey }) => {
-      const { pushChannel } = await post<SimulatedDevice>("/devices", {
-        deviceId,
-        vapidPublicKey: applicationServerKey,
-      });
-      const { endpoint, p256dh, auth } = pushChannel;
+      const device = await post("/devices", { deviceId, vapidPublicKey: applicationServerKey });
+      if (device.platform !== "browser") throw new Error("the server made no subscription");
+      const { endpoint, p256dh, auth } = device.pushChannel;
       const subscription: SubscriptionLike = {
         options: { applicationServerKey: toBytes(applicationServerKey) },
         toJSON: () => ({ endpoint, expirationTime: null, keys: { p256dh, auth } }),
