@@ -1,30 +1,28 @@
 // A simulated browser: its app subscribes at the local push service under the service's VAPID key and gets encrypted
 // pushes, which the push service carries without being able to read them.
-import type { SimulatedDevice } from "./devices.ts";
+import type { ReceivedPush, SimulatedDevice } from "./devices.ts";
 import { createPushQueue } from "./pushQueue.ts";
 import type { WebPushService } from "./webPushService.ts";
 
 /** @param owner Their user id. */
 export function createBrowser(service: WebPushService, owner: string): SimulatedDevice {
   const pushChannel = service.subscribe(service.vapidPublicKey);
-  const queue = createPushQueue();
   const carried: string[] = [];
-  const stop = service.onPush(({ endpoint, headers, body, text }) => {
-    if (endpoint !== pushChannel.endpoint) return;
-    // The ciphertext is what travelled; the text is what it decrypts to.
-    carried.push(endpoint, JSON.stringify(headers), body.toString("latin1"), text);
-    queue.add({ id: readId(text), body: text, headers: toShownHeaders(headers) });
-  });
+  const { next, close } = createPushQueue<ReceivedPush>((add) =>
+    service.onPush(({ endpoint, headers, body, text }) => {
+      if (endpoint !== pushChannel.endpoint) return;
+      // The ciphertext is what travelled; the text is what it decrypts to.
+      carried.push(endpoint, JSON.stringify(headers), body.toString("latin1"), text);
+      add({ id: readId(text), body: text, headers: toShownHeaders(headers) });
+    }),
+  );
   return {
     name: `${owner}'s browser`,
     installationId: `${owner}s-browser`,
     registration: { platform: "browser", pushChannel },
-    next: queue.next,
+    next,
     carried: () => carried,
-    close: () => {
-      stop();
-      queue.close();
-    },
+    close,
   };
 }
 

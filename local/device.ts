@@ -2,6 +2,7 @@
 // notification's ID from each, as an app on its platform does.
 import type { Delivery, HubEmulator } from "../packages/notification-hubs-emulator/emulator.ts";
 import type { HubPlatform } from "../packages/notification-hubs-emulator/platforms.ts";
+import { createPushQueue } from "./pushQueue.ts";
 
 export interface DeviceOptions {
   readonly hub: HubEmulator;
@@ -18,60 +19,24 @@ interface DevicePush {
 }
 
 export interface Device {
-  /**
-   * The next push: one that has arrived already, or one that is still to come. Returns each push once, in order.
-   * Rejects when a push holds no ID, when the signal aborts and when the device is closed.
-   */
+  /** As of a push queue. Rejects also when a push holds no ID. */
   readonly next: (signal?: AbortSignal) => Promise<DevicePush>;
-  /** All pushes since the device was created, including those that `next` has not returned. */
-  readonly received: readonly Delivery[];
   readonly close: () => void;
 }
 
 export function createDevice({ hub, platform, pushChannel }: DeviceOptions): Device {
-  const received: Delivery[] = [];
-  const closed = new AbortController();
-  let arrived = Promise.withResolvers<void>();
-  let taken = 0;
-
-  const stop = hub.onDelivery((delivery) => {
-    if (delivery.platform !== platform || delivery.pushChannel !== pushChannel) return;
-    received.push(delivery);
-    arrived.resolve();
-    arrived = Promise.withResolvers();
-  });
-
+  const queue = createPushQueue<Delivery>((add) =>
+    hub.onDelivery((delivery) => {
+      if (delivery.platform === platform && delivery.pushChannel === pushChannel) add(delivery);
+    }),
+  );
   return {
     next: async (signal) => {
-      const end = signal === undefined ? closed.signal : AbortSignal.any([signal, closed.signal]);
-      for (;;) {
-        end.throwIfAborted();
-        const delivery = received[taken];
-        if (delivery !== undefined) {
-          taken++;
-          return { id: readId(delivery), delivery };
-        }
-        await untilAborted(arrived.promise, end);
-      }
+      const delivery = await queue.next(signal);
+      return { id: readId(delivery), delivery };
     },
-    received,
-    close: () => {
-      stop();
-      closed.abort(new Error("the device is closed"));
-    },
+    close: queue.close,
   };
-}
-
-/** Resolves with the promise; rejects when the signal aborts first. */
-export async function untilAborted(promise: Promise<void>, signal: AbortSignal): Promise<void> {
-  const aborted = Promise.withResolvers<never>();
-  const onAbort = () => aborted.reject(signal.reason);
-  signal.addEventListener("abort", onAbort, { once: true });
-  try {
-    await Promise.race([promise, aborted.promise]);
-  } finally {
-    signal.removeEventListener("abort", onAbort);
-  }
 }
 
 /** Where each platform's app finds the ID (README: "What the device gets"). */

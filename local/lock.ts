@@ -6,11 +6,12 @@
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
-import { connect, createServer, type Server } from "node:net";
+import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { setTimeout } from "node:timers/promises";
 import * as z from "zod";
+import { toPort } from "./server.ts";
 
 export interface Lock {
   readonly release: () => Promise<void>;
@@ -127,10 +128,4 @@ async function writeWhole(path: string, content: string): Promise<void> {
   const unfinished = join(path, "..", `starting.${randomUUID()}`);
   await writeFile(unfinished, content);
   await rename(unfinished, path);
-}
-
-function toPort(server: Server): number {
-  const address = server.address();
-  if (address === null || typeof address === "string") throw new Error("the lock has no port");
-  return address.port;
 }

@@ -5,8 +5,7 @@ import { randomBytes, type X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import { mkdir, writeFile } from "node:fs/promises";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { createServer, type Server } from "node:https";
-import type { AddressInfo } from "node:net";
+import { createServer } from "node:https";
 import { join } from "node:path";
 import type { TLSSocket } from "node:tls";
 import {
@@ -14,6 +13,7 @@ import {
   createCertificateAuthority,
   type Identity,
 } from "./certificateAuthority.ts";
+import { closeServer, toPort } from "./server.ts";
 
 export interface MpnsEndpointOptions {
   /** Where authority.pem and client.pem are written at each start, for other clients. */
@@ -139,7 +139,7 @@ export async function createMpnsEndpoint(options: MpnsEndpointOptions = {}): Pro
   server.on("secureConnection", (socket) => acceptConnection(state, socket));
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
-  const listening = (server.address() as AddressInfo).port;
+  const listening = toPort(server);
   state.origin = `https://localhost:${listening}`;
   return {
     origin: state.origin,
@@ -203,14 +203,6 @@ async function writeIdentities(directory: string, authority: Identity, client: I
   await writeFile(join(directory, "client.pem"), `${client.privateKey}${client.certificate}`, {
     mode: 0o600,
   });
-}
-
-async function closeServer(server: Server): Promise<void> {
-  if (!server.listening) return;
-  const closed = once(server, "close");
-  server.close();
-  server.closeAllConnections();
-  await closed;
 }
 
 /** Ends a connection whose client certificate breaks a rule, before any request of it is read. */

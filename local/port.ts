@@ -1,6 +1,7 @@
 // Ports of the local stack: the wanted one if it is free, otherwise any.
 import { once } from "node:events";
 import { createServer } from "node:net";
+import { toPort } from "./server.ts";
 
 const MAX_TRIES = 5;
 
@@ -36,8 +37,7 @@ async function listen(port: number): Promise<number | undefined> {
   try {
     server.listen(port, "127.0.0.1");
     await once(server, "listening");
-    const address = server.address();
-    return address === null || typeof address === "string" ? undefined : address.port;
+    return toPort(server);
   } catch {
     return undefined;
   } finally {

@@ -1,26 +1,28 @@
-// The pushes that a simulated device has got and its app has not yet asked for. No I/O.
-import { untilAborted } from "./device.ts";
-import type { ReceivedPush } from "./devices.ts";
+// The pushes that a simulated device has received and its app has not yet asked for. No I/O.
 
-export interface PushQueue {
-  readonly add: (push: ReceivedPush) => void;
-  /** Resolves with the next push. Rejects when the signal aborts and when the queue is closed. */
-  readonly next: (signal: AbortSignal) => Promise<ReceivedPush>;
+export interface PushQueue<Push> {
+  /**
+   * The next push: one that has arrived already, or one that is still to come. Returns each push once, in order.
+   * Rejects when the signal aborts and when the queue is closed.
+   */
+  readonly next: (signal?: AbortSignal) => Promise<Push>;
+  /** Stops listening. */
   readonly close: () => void;
 }
 
-export function createPushQueue(): PushQueue {
-  const waiting: ReceivedPush[] = [];
+/** @param listen Calls `add` with each push until the function that it returned is called. */
+export function createPushQueue<Push>(listen: (add: (push: Push) => void) => () => void): PushQueue<Push> {
+  const waiting: Push[] = [];
   const closed = new AbortController();
   let arrived = Promise.withResolvers<void>();
+  const stop = listen((push) => {
+    waiting.push(push);
+    arrived.resolve();
+    arrived = Promise.withResolvers();
+  });
   return {
-    add: (push) => {
-      waiting.push(push);
-      arrived.resolve();
-      arrived = Promise.withResolvers();
-    },
     next: async (signal) => {
-      const end = AbortSignal.any([signal, closed.signal]);
+      const end = signal === undefined ? closed.signal : AbortSignal.any([signal, closed.signal]);
       for (;;) {
         end.throwIfAborted();
         const push = waiting.shift();
@@ -28,6 +30,21 @@ export function createPushQueue(): PushQueue {
         await untilAborted(arrived.promise, end);
       }
     },
-    close: () => closed.abort(new Error("the device is closed")),
+    close: () => {
+      stop();
+      closed.abort(new Error("the device is closed"));
+    },
   };
+}
+
+/** Resolves with the promise; rejects when the signal aborts first. */
+async function untilAborted(promise: Promise<void>, signal: AbortSignal): Promise<void> {
+  const aborted = Promise.withResolvers<never>();
+  const onAbort = () => aborted.reject(signal.reason);
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    await Promise.race([promise, aborted.promise]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
 }

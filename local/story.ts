@@ -1,9 +1,9 @@
 // The story that `npm start` plays once: one notification, from the back end that sends it to the devices that show it.
 // Each step is explained and checked.
-import { odata, TableClient, TableServiceClient } from "@azure/data-tables";
 import { type ReceivedPush, type SimulatedDevice, USER } from "./devices.ts";
 import { wrap } from "./columns.ts";
 import type { Stack } from "./stack.ts";
+import { findRows } from "./storedRows.ts";
 
 export interface StoryOptions {
   readonly stack: Stack;
@@ -152,18 +152,9 @@ interface Sealed {
   readonly bytes: Buffer;
 }
 
-/** The row of an ID, as anybody with access to the storage account sees it. */
 async function readSealed(connectionString: string, id: string): Promise<Sealed | undefined> {
-  const options = { allowInsecureConnection: true };
-  const service = TableServiceClient.fromConnectionString(connectionString, options);
-  for await (const { name } of service.listTables()) {
-    if (name?.startsWith("notifications") !== true) continue;
-    const table = TableClient.fromConnectionString(connectionString, name, options);
-    const rows = table.listEntities<{ readonly sealed0: Uint8Array }>({
-      queryOptions: { filter: odata`RowKey eq ${id}` },
-    });
-    for await (const { sealed0 } of rows) return { table: name, bytes: Buffer.from(sealed0) };
-  }
+  for await (const { table, row } of findRows(connectionString, id))
+    if (row["sealed0"] instanceof Uint8Array) return { table, bytes: Buffer.from(row["sealed0"]) };
   return undefined;
 }
 

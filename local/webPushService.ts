@@ -3,13 +3,13 @@
 import { createECDH, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { createServer, type Server } from "node:https";
+import { createServer } from "node:https";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { AddressInfo } from "node:net";
 import { createCertificateAuthority } from "./certificateAuthority.ts";
 import { createVapidKey } from "../scripts/vapidKey.ts";
+import { closeServer, toPort } from "./server.ts";
 import { decryptPush, parseMessage, type ReceiverKeys } from "./webPushMessage.ts";
 import { checkHeaders, checkVapid, type Refusal } from "./webPushRules.ts";
 
@@ -118,7 +118,7 @@ export async function createWebPushService(options: WebPushServiceOptions = {}):
   server.on("connection", () => state.connections++);
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
-  state.origin = `https://localhost:${(server.address() as AddressInfo).port}`;
+  state.origin = `https://localhost:${toPort(server)}`;
   const hostEntry = `${new URL(state.origin).host};private`;
   const file = await writeAuthority(options.directory, authority.certificate);
   const { jwk, publicKey } = createVapidKey();
@@ -194,13 +194,6 @@ async function writeAuthority(
   await writeFile(path, certificate);
   const remove = () => (directory === undefined ? rm(folder, { recursive: true }) : Promise.resolve());
   return { path, remove };
-}
-
-async function closeServer(server: Server): Promise<void> {
-  const closed = once(server, "close");
-  server.close();
-  server.closeAllConnections();
-  await closed;
 }
 
 function subscribe({ subscribers, origin }: State, applicationServerKey: string): BrowserSubscription {

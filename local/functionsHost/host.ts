@@ -5,6 +5,7 @@ import { readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { resolve } from "node:path";
 import { setTimeout } from "node:timers/promises";
+import { closeServer, toPort } from "../server.ts";
 import { type CorsOptions, createCors, createKeyCheck } from "./access.ts";
 import { type App, startApp } from "./app.ts";
 import { createDispatcher, type Dispatcher } from "./dispatch.ts";
@@ -63,7 +64,7 @@ export async function createFunctionsHost(options: FunctionsHostOptions): Promis
   server.listen(port, "127.0.0.1");
   await once(server, "listening");
   try {
-    const host = `127.0.0.1:${toPort(server.address())}`;
+    const host = `127.0.0.1:${toPort(server)}`;
     const app = await startApp({ directory, routePrefix, settings, host, log });
     const timers = createTimers({ timers: app.table.timers, invoker: app.invoker, track: running.add });
     const functions = toSummaries(app.table);
@@ -94,8 +95,7 @@ export async function createFunctionsHost(options: FunctionsHostOptions): Promis
     };
     return { url: `http://${host}`, close: () => (closed ??= close()) };
   } catch (error) {
-    server.close();
-    server.closeAllConnections();
+    await closeServer(server);
     throw error;
   }
 }
@@ -196,9 +196,4 @@ function toLines(functions: readonly FunctionSummary[]): readonly string[] {
     if (route !== undefined) return `${name}: [${methods?.join(",") ?? "all methods"}] /${route}`;
     return schedule === undefined ? name : `${name}: timer ${schedule}`;
   });
-}
-
-function toPort(address: ReturnType<ReturnType<typeof createServer>["address"]>): number {
-  if (address === null || typeof address === "string") throw new Error("no port");
-  return address.port;
 }

@@ -6,6 +6,7 @@ import { createSender, SecurePushError, type Sender } from "../../clients/sender
 import type { HubEmulator } from "../../packages/notification-hubs-emulator/emulator.ts";
 import type { Issuer } from "../issuer.ts";
 import { startOnPort } from "../port.ts";
+import { closeServer } from "../server.ts";
 import type { WebPushService } from "../webPushService.ts";
 import { type Asset, loadAssets } from "./assets.ts";
 import type { Answers, NetworkEvent, Settings } from "./messages.ts";
@@ -78,10 +79,7 @@ export async function servePage(options: PageOptions): Promise<Page> {
     close: async () => {
       state.network.switch(false);
       state.network.close();
-      const closed = once(server, "close");
-      server.close();
-      server.closeAllConnections();
-      await closed;
+      await closeServer(server);
     },
   };
 }

@@ -1,22 +1,13 @@
-// What Table Storage holds for a notification, as whoever has the storage account sees it. I/O: Table Storage.
-import { odata, TableClient, TableServiceClient } from "@azure/data-tables";
+// The rows of a notification as the page shows them. I/O: Table Storage.
+import { findRows } from "../storedRows.ts";
 import type { StoredRow } from "./messages.ts";
 
 /** The row of one recipient's notification for each table that has one. */
 export async function readStored(connectionString: string, id: string): Promise<readonly StoredRow[]> {
-  const options = { allowInsecureConnection: true };
   const rows: StoredRow[] = [];
-  for await (const { name } of TableServiceClient.fromConnectionString(
-    connectionString,
-    options,
-  ).listTables()) {
-    if (name?.includes("notifications") !== true) continue;
-    const table = TableClient.fromConnectionString(connectionString, name, options);
-    const found = table.listEntities({
-      queryOptions: { filter: odata`RowKey eq ${id}` },
-    });
-    for await (const { etag: _etag, ...row } of found)
-      rows.push({ table: name, columns: Object.entries(row).map(([key, value]) => [key, toText(value)]) });
+  for await (const { table, row } of findRows(connectionString, id)) {
+    const { etag: _etag, ...columns } = row;
+    rows.push({ table, columns: Object.entries(columns).map(([key, value]) => [key, toText(value)]) });
   }
   return rows;
 }

@@ -1,9 +1,9 @@
 // The HTTP client under the SDKs' pipelines, against a real server.
 import { once } from "node:events";
 import { createServer, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
 import { createPipelineRequest } from "@azure/core-rest-pipeline";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { toPort } from "../../local/server.ts";
 import { createHttpClient } from "../../shared/base/httpClient.ts";
 
 let server: Server;
@@ -15,7 +15,7 @@ beforeAll(async () => {
     if (request.url !== "/hang") response.end("answered");
   }).listen(0, "127.0.0.1");
   await once(server, "listening");
-  url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  url = `http://127.0.0.1:${toPort(server)}`;
 });
 afterAll(async () => {
   server.closeAllConnections();

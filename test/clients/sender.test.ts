@@ -5,6 +5,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer, type IncomingHttpHeaders, type ServerResponse } from "node:http";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { toPort } from "../../local/server.ts";
 import { createSender, SecurePushError, type SenderOptions } from "../../clients/sender/sender.ts";
 import { root } from "../../scripts/root.ts";
 import { type Api, createApi } from "../helpers/api.ts";
@@ -41,10 +42,9 @@ async function createScripted(replies: readonly Reply[], options: Partial<Sender
     });
   }).listen(0, "127.0.0.1");
   await once(server, "listening");
-  const address = server.address();
-  if (address === null || typeof address === "string") throw new Error("no port");
+  const port = toPort(server);
   const sender = createSender({
-    url: `http://127.0.0.1:${address.port}/`,
+    url: `http://127.0.0.1:${port}/`,
     credential: { functionKey: KEY },
     sleep: (ms) => {
       waits.push(ms);
@@ -53,7 +53,7 @@ async function createScripted(replies: readonly Reply[], options: Partial<Sender
     ...options,
   });
   return {
-    url: `http://127.0.0.1:${address.port}`,
+    url: `http://127.0.0.1:${port}`,
     sender,
     seen,
     waits,

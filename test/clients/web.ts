@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { build } from "esbuild";
 import type { Browser, BrowserContext, Page as Tab, Worker } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { toPort } from "../../local/server.ts";
 import { createSender, type Sender } from "../../clients/sender/sender.ts";
 import type { Stack } from "../../local/stack.ts";
 import { root } from "../../scripts/root.ts";
@@ -182,9 +183,7 @@ async function serveApi(): Promise<Server> {
 }
 
 function toUrl(server: Server): string {
-  const address = server.address();
-  if (address === null || typeof address === "string") throw new Error("no port");
-  return `http://localhost:${address.port}/`;
+  return `http://localhost:${toPort(server)}/`;
 }
 
 async function serveApp(): Promise<Server> {

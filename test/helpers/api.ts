@@ -5,6 +5,7 @@ import { once } from "node:events";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { HttpRequest, InvocationContext } from "@azure/functions";
 import { inject } from "vitest";
+import { toPort } from "../../local/server.ts";
 import { type App, createApp } from "../../functions/app.ts";
 import { type Route, toHttpHandler } from "../../functions/http/handler.ts";
 import { toOpenApi } from "../../functions/openapi/openApi.ts";
@@ -187,10 +188,8 @@ async function serveInProcess(app: App, functionKey: string, write: (line: strin
     serve(request, response).catch((error: unknown) => response.destroy(error as Error));
   }).listen(0, "127.0.0.1");
   await once(server, "listening");
-  const address = server.address();
-  if (address === null || typeof address === "string") throw new Error("not listening on a port");
   return {
-    url: `http://127.0.0.1:${address.port}`,
+    url: `http://127.0.0.1:${toPort(server)}`,
     runTimer: async (name: string) => {
       const timer = app.timers.find((known) => known.name === name);
       if (timer === undefined) throw new Error(`no timer ${name}`);

@@ -4,6 +4,7 @@
 import { once } from "node:events";
 import { connect, createServer, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
+import { toPort } from "../../local/server.ts";
 import { type HttpMessage, takeAnswer, takeRequest } from "./httpMessage.ts";
 
 export interface ProxiedRequest {
@@ -78,9 +79,7 @@ export async function createFaultProxy(upstreamPort: number): Promise<FaultProxy
   async function listen(port: number): Promise<number> {
     server.listen(port, "127.0.0.1");
     await once(server, "listening");
-    const address = server.address();
-    if (address === null || typeof address === "string") throw new Error("no port");
-    return address.port;
+    return toPort(server);
   }
 
   async function stopListening(): Promise<void> {

@@ -10,6 +10,7 @@ import {
   type KeyObject,
 } from "node:crypto";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { toPort } from "../../local/server.ts";
 import { createLog } from "../../shared/base/log.ts";
 import {
   createTokenVerifier,
@@ -176,10 +177,7 @@ export async function createTestIssuer({ issuer }: { issuer?: string } = {}): Pr
 
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
-  const address = server.address();
-  if (address === null || typeof address === "string")
-    throw new Error("the issuer does not listen on a port");
-  const origin = `http://127.0.0.1:${address.port}`;
+  const origin = `http://127.0.0.1:${toPort(server)}`;
   const identifier = issuer ?? origin;
   const base = identifier.replace(/\/$/, "");
 

@@ -12,6 +12,7 @@ import { once } from "node:events";
 import { createServer } from "node:https";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { text } from "node:stream/consumers";
+import { toPort } from "../../local/server.ts";
 import { createServerCertificate } from "./certificates.ts";
 
 interface VaultRequest {
@@ -58,9 +59,7 @@ export async function createKeyVault(): Promise<KeyVaultDouble> {
     serve(request, response).catch(() => response.destroy());
   }).listen(0, "127.0.0.1");
   await once(server, "listening");
-  const address = server.address();
-  if (address === null || typeof address === "string") throw new Error("no port");
-  const origin = `https://127.0.0.1:${address.port}`;
+  const origin = `https://127.0.0.1:${toPort(server)}`;
 
   async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { pathname, searchParams } = new URL(request.url ?? "/", origin);

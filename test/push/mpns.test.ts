@@ -3,8 +3,8 @@
 import { X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import { createServer as createTlsServer } from "node:https";
-import type { AddressInfo } from "node:net";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { toPort } from "../../local/server.ts";
 import type { CertificateAuthority, Identity } from "../../local/certificateAuthority.ts";
 import type { MpnsSender } from "../../shared/push/mpns.ts";
 import type { PushMessage } from "../../shared/push/sender.ts";
@@ -126,7 +126,7 @@ describe("R126: whom it connects to", () => {
     server.on("tlsClientError", () => undefined);
     server.listen(0, "127.0.0.1");
     await once(server, "listening");
-    const { port } = server.address() as AddressInfo;
+    const port = toPort(server);
     const sender = bench.create({ MPNS_HOSTS: `localhost:${port};private` });
     const outcome = await bench.push(sender, `https://localhost:${port}/x`);
     server.closeAllConnections();

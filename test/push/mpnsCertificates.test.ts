@@ -1,8 +1,9 @@
 // The client certificates of the MPNS sender over real TLS: which stop it, which the endpoint refuses, and renewal.
 import { X509Certificate } from "node:crypto";
 import { once } from "node:events";
-import { type AddressInfo, createServer as createTcpServer } from "node:net";
+import { createServer as createTcpServer } from "node:net";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { toPort } from "../../local/server.ts";
 import type { CertificateAuthority, Identity } from "../../local/certificateAuthority.ts";
 import { parseHostRules } from "../../shared/config/hostRules.ts";
 import { createPinnedTransport } from "../../shared/push/pinnedTransport.ts";
@@ -148,7 +149,7 @@ describe("client certificates", () => {
     });
     server.listen(0, "127.0.0.1");
     await once(server, "listening");
-    const { port } = server.address() as AddressInfo;
+    const port = toPort(server);
     const sender = bench.create({ MPNS_HOSTS: `localhost:${port};private` });
     expect(await bench.push(sender, `https://localhost:${port}/x`)).toEqual({
       kind: "credentials",

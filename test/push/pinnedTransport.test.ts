@@ -3,8 +3,8 @@
 import { once } from "node:events";
 import { createServer, type Server } from "node:https";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
+import { toPort } from "../../local/server.ts";
 import { parseHostRules } from "../../shared/config/hostRules.ts";
 import {
   ADDRESS_REFUSED,
@@ -38,7 +38,7 @@ beforeAll(async () => {
   server.on("connection", () => connections++);
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
-  ({ port } = server.address() as AddressInfo);
+  port = toPort(server);
 });
 afterAll(() => {
   server.closeAllConnections();

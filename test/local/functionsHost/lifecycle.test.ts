@@ -8,6 +8,7 @@ import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, inject, onTestFinished, test } from "vitest";
 import { startFunctionsHostProcess } from "../../../local/functionsHost/process.ts";
+import { toPort } from "../../../local/server.ts";
 import { FIXTURE, openSocket, readUntil, startHostForTest, writeApp } from "./helpers.ts";
 
 const CLI = fileURLToPath(new URL("../../../local/functionsHost/cli.ts", import.meta.url));
@@ -30,10 +31,9 @@ describe("a start", () => {
   test("takes the port that it is given", async () => {
     const server = createServer().listen(0, "127.0.0.1");
     await once(server, "listening");
-    const address = server.address();
+    const port = toPort(server);
     server.close();
     await once(server, "close");
-    const port = typeof address === "object" && address !== null ? address.port : 0;
     const host = await startHostForTest({ port });
     expect(host.url).toBe(`http://127.0.0.1:${port}`);
   });
