@@ -35,7 +35,7 @@ const ACCOUNT = "devstoreaccount1";
 const ACCOUNT_KEY =
   "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 
-/** Azurite is restarted at most so often: one that never runs for long has a reason that a restart does not remove. */
+/** The number of restarts. If Azurite keeps ending, a restart does not remove the reason. */
 const MAX_RESTARTS = 5;
 
 /** @throws Error with Azurite's own output when it does not start. */

@@ -1,6 +1,5 @@
 // The devices of the story while `npm start` serves: each fetches every notification that it is woken up for.
-import type { SimulatedDevice } from "./devices.ts";
-import { USER } from "./devices.ts";
+import { type SimulatedDevice, USER } from "./devices.ts";
 import type { Stack } from "./stack.ts";
 
 const MAX_SHOWN_CHARACTERS = 300;

@@ -95,8 +95,8 @@ function forward(
     fail(502);
   });
   response.once("close", () => {
-    // A client that hangs up ends the forwarded request; the handler is not stopped by it. And an answer that came
-    // before the body was at its end leaves a connection that is of no use to later requests.
+    // A client that hangs up ends the forwarded request, but does not stop the handler. If the answer came before the
+    // end of the body, nobody needs the rest of the body.
     if (!response.writableFinished || !upstream.writableFinished) upstream.destroy();
     request.unpipe();
     request.resume();
