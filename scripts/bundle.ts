@@ -1,7 +1,7 @@
 // Makes the bundle that is deployed: main.js, and beside it what is loaded only where there is a managed identity.
-import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { build, type Metafile } from "esbuild";
+import { build, type Metafile, type OutputFile } from "esbuild";
 import { root } from "./root.ts";
 
 /** Bundles the app, into dist/ unless told otherwise; answers what went in. */
@@ -34,10 +34,24 @@ export async function bundle(entry: string, directory: string): Promise<Metafile
     logLevel: "warning",
   });
   await mkdir(directory, { recursive: true });
-  for (const { path, contents } of outputFiles) await writeFile(path, contents);
+  await replaceFiles(directory, outputFiles);
   const made = new Set(outputFiles.map(({ path }) => basename(path)));
   for (const entryOfDirectory of await readdir(directory, { withFileTypes: true }))
     if (entryOfDirectory.isFile() && !made.has(entryOfDirectory.name))
       await rm(join(directory, entryOfDirectory.name));
   return metafile;
+}
+
+/** Each file appears with its whole content: a host may load the bundle at the same time. */
+async function replaceFiles(directory: string, files: readonly OutputFile[]): Promise<void> {
+  const unfinished = await mkdtemp(join(directory, ".new-"));
+  try {
+    for (const { path, contents } of files) {
+      const written = join(unfinished, basename(path));
+      await writeFile(written, contents);
+      await rename(written, path);
+    }
+  } finally {
+    await rm(unfinished, { recursive: true });
+  }
 }

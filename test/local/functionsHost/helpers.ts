@@ -3,6 +3,8 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { createInterface } from "node:readline";
+import type { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 import { onTestFinished } from "vitest";
@@ -15,35 +17,63 @@ import {
 export const FIXTURE = fileURLToPath(new URL("fixtures/app", import.meta.url));
 
 export interface TestHost extends FunctionsHostProcess {
-  /** Resolves with the first line that fits, printed already or still to come. */
-  readonly waitForLine: (pattern: RegExp) => Promise<string>;
+  readonly waitForLine: Lines["waitForLine"];
 }
 
 export async function startHost(options: Partial<FunctionsHostProcessOptions> = {}): Promise<TestHost> {
-  const lines: string[] = [];
-  const waiting = new Set<() => void>();
+  const output = createLines();
   const host = await startFunctionsHostProcess({
     appDirectory: FIXTURE,
     timers: false,
     ...options,
     settings: { TICK: "0 0 0 1 1 *", ...options.settings },
-    onLine: (line) => {
-      lines.push(line);
-      for (const look of waiting) look();
-    },
+    onLine: output.add,
   });
+  void host.exited.then(output.end);
+  return { ...host, waitForLine: output.waitForLine };
+}
+
+/** The lines of a process. */
+export function readLines(stream: Readable): Pick<Lines, "lines" | "waitForLine"> {
+  const lines = createLines();
+  createInterface({ input: stream }).on("line", lines.add).on("close", lines.end);
+  return lines;
+}
+
+interface Lines {
+  readonly lines: readonly string[];
+  readonly add: (line: string) => void;
+  /** No line is to come. */
+  readonly end: () => void;
+  /** Resolves with the first line that fits, printed already or still to come. Rejects when none does before the end. */
+  readonly waitForLine: (pattern: RegExp) => Promise<string>;
+}
+
+function createLines(): Lines {
+  const lines: string[] = [];
+  const waiting = new Set<() => void>();
+  let isOver = false;
+  const lookAll = () => {
+    for (const look of waiting) look();
+  };
   return {
-    ...host,
+    lines,
+    add: (line) => {
+      lines.push(line);
+      lookAll();
+    },
+    end: () => {
+      isOver = true;
+      lookAll();
+    },
     waitForLine: (pattern) =>
       new Promise((resolve, reject) => {
-        void host.exited.then(() =>
-          reject(new Error(`${pattern} is not in the output:\n${lines.join("\n")}`)),
-        );
         const look = () => {
           const found = lines.find((line) => pattern.test(line));
-          if (found === undefined) return;
+          if (found !== undefined) resolve(found);
+          else if (isOver) reject(new Error(`${pattern} is not in the output:\n${lines.join("\n")}`));
+          else return;
           waiting.delete(look);
-          resolve(found);
         };
         waiting.add(look);
         look();
@@ -81,7 +111,10 @@ const FUNCTIONS_LIBRARY = import.meta.resolve("@azure/functions");
 
 export function openSocket(url: string): Socket {
   const { hostname, port } = new URL(url);
-  return connect(Number(port), hostname);
+  const socket = connect(Number(port), hostname);
+  socket.on("error", () => undefined); // "close" follows, and a host that ends may reset a connection
+  onTestFinished(() => void socket.destroy());
+  return socket;
 }
 
 /** Sends a request as it stands and answers all that comes back until the host closes the connection. */

@@ -207,7 +207,7 @@ describe("HTTP", () => {
       "GET /api/items/1 HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 4\r\n\r\nbody",
     );
     expect(answer).toMatch(/^HTTP\/1.1 200 /);
-    await host.waitForLine(/^warning .*body/i);
+    await host.waitForLine(/^warning item .*the body of a GET request is dropped/);
   });
 
   test("a body over the limit is answered 413", async () => {
@@ -281,6 +281,7 @@ describe("HTTP", () => {
     const id = await (await fetch(`${host.url}/api/log`)).text();
     await host.waitForLine(new RegExp(`^information log ${id}: a changed message$`));
     await host.waitForLine(new RegExp(`^warning log ${id}: a warning$`));
+    await host.waitForLine(/ GET \/api\/log 200 /); // comes after all lines of the handler
     expect(host.output.join("\n")).not.toContain("too fine to print");
   });
 

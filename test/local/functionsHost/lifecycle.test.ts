@@ -1,15 +1,14 @@
 // The host's process: what makes a start fail, how it stops, whom it does not outlive.
-import { execFileSync, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { randomBytes, randomUUID } from "node:crypto";
 import { once } from "node:events";
-import { existsSync } from "node:fs";
-import { createServer } from "node:net";
+import { connect } from "node:net";
 import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
-import { beforeAll, describe, expect, inject, onTestFinished, test } from "vitest";
+import { describe, expect, inject, onTestFinished, test } from "vitest";
 import { startFunctionsHostProcess } from "../../../local/functionsHost/process.ts";
-import { toPort } from "../../../local/server.ts";
-import { FIXTURE, openSocket, readUntil, startHostForTest, writeApp } from "./helpers.ts";
+import { startOnPort } from "../../../local/port.ts";
+import { FIXTURE, openSocket, readLines, readUntil, startHostForTest, writeApp } from "./helpers.ts";
 
 const CLI = fileURLToPath(new URL("../../../local/functionsHost/cli.ts", import.meta.url));
 const PROJECT = fileURLToPath(new URL("../../..", import.meta.url));
@@ -22,6 +21,7 @@ const http = (name: string, options = "") => `app.http("${name}", { handler: () 
 describe("a start", () => {
   test("tells url and functions, and runs the appStart hooks in the app's directory", async () => {
     const host = await startHostForTest();
+    await host.waitForLine(/^listening on /); // the last line of a start; it comes by another way than the URL
     expect(host.output).toContain(`listening on ${host.url}`);
     expect(host.output).toContain(`appStart in ${FIXTURE}`);
     expect(host.output).toContain("information host: item: [GET] /api/items/{id}");
@@ -29,13 +29,11 @@ describe("a start", () => {
   });
 
   test("takes the port that it is given", async () => {
-    const server = createServer().listen(0, "127.0.0.1");
-    await once(server, "listening");
-    const port = toPort(server);
-    server.close();
-    await once(server, "close");
-    const host = await startHostForTest({ port });
-    expect(host.url).toBe(`http://127.0.0.1:${port}`);
+    // Tried again with another one when somebody else takes the free port first.
+    await startOnPort(undefined, async (port) => {
+      const host = await startHostForTest({ port });
+      expect(host.url).toBe(`http://127.0.0.1:${port}`);
+    });
   });
 
   test("gives the app its settings, and nothing of our own environment", async () => {
@@ -170,7 +168,7 @@ describe("a start", () => {
         app.timer("t", { schedule: "0 0 0 1 1 *", handler() {} });`,
     });
     const host = await startHostForTest({ appDirectory });
-    expect(host.output).toContain("information host: t: timer 0 0 0 1 1 *");
+    await host.waitForLine(/^information host: t: timer 0 0 0 1 1 \*$/);
     expect((await fetch(`${host.url}/api/t`)).status).toBe(404);
   });
 
@@ -214,6 +212,7 @@ describe("the command line", () => {
     { args: ["--app", "/nowhere"], input: "", message: "host.json" },
   ])("$args with $input ends with 1 and says $message", async ({ args, input, message }) => {
     const child = spawn(process.execPath, [CLI, ...args], { stdio: ["pipe", "ignore", "pipe"], env: {} });
+    onTestFinished(() => void child.kill("SIGKILL"));
     child.stdin.on("error", () => undefined).end(input);
     const [output, [code]] = await Promise.all([text(child.stderr), once(child, "exit")]);
     expect(output).toContain(message);
@@ -232,21 +231,15 @@ describe("the command line", () => {
     const args = ["--app", FIXTURE, "--settings", `${appDirectory}/local.settings.json`, "--no-timers"];
     const child = spawn(process.execPath, [CLI, ...args], { stdio: ["ignore", "pipe", "inherit"], env: {} });
     onTestFinished(() => void child.kill("SIGKILL"));
-    const exited = once(child, "exit");
-    let output = "";
-    const url = await new Promise<string>((resolve) => {
-      child.stdout.setEncoding("utf8").on("data", (chunk: string) => {
-        output += chunk;
-        const [, found] = /^listening on (\S+)$/m.exec(output) ?? [];
-        if (found !== undefined) resolve(found);
-      });
-    });
+    const closed = once(child, "close"); // "exit" may come before the last of the output
+    const { lines, waitForLine } = readLines(child.stdout);
+    const url = (await waitForLine(/^listening on /)).replace("listening on ", "");
     const response = await fetch(`${url}/api/guarded?code=k1`, { headers: { origin: "https://b.example" } });
     expect(response.status).toBe(200);
     expect(response.headers.get("access-control-allow-origin")).toBe("https://b.example");
     child.kill("SIGINT");
-    expect(await exited).toEqual([0, null]);
-    expect(output).toContain("appTerminate, started: yes");
+    expect(await closed).toEqual([0, null]);
+    expect(lines).toContain("appTerminate, started: yes");
   });
 });
 
@@ -260,9 +253,8 @@ describe("a stop", () => {
     socket.write("GET /api/held HTTP/1.1\r\nhost: x\r\n\r\n");
     await host.waitForLine(/held .*the handler is held/);
     const releasing = openSocket(host.url);
-    releasing.write("POST /api/release HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\n\r\n"); // its last byte is to come
-    // Anything answered after it on another connection shows that the host has begun it.
-    expect((await fetch(`${host.url}/api/items/1`, { headers: { connection: "close" } })).status).toBe(200);
+    releasing.write("POST /api/release HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\nx"); // its last byte is to come
+    await host.waitForLine(/release .*the handler waits for the body/);
 
     const closed = host.close();
     await expectRefused(host.url);
@@ -290,7 +282,7 @@ describe("a stop", () => {
 
   test("that is asked for twice comes at once", async () => {
     const host = await startHostForTest();
-    const socket = openSocket(host.url).on("error", () => undefined);
+    const socket = openSocket(host.url);
     socket.write("GET /api/held HTTP/1.1\r\nhost: x\r\n\r\n");
     await host.waitForLine(/held .*the handler is held/);
     const closed = host.close();
@@ -298,6 +290,7 @@ describe("a stop", () => {
     await host.kill("SIGTERM");
     await closed;
     expect((await host.exited).code).toBe(1);
+    expect(host.output.join("\n")).not.toContain("gives up waiting"); // which would have ended it with 1 in the end
   });
 
   test("by a kill leaves nothing to wait for", async () => {
@@ -310,8 +303,9 @@ describe("a stop", () => {
 
 /** Until nobody listens there any more. */
 async function expectRefused(url: string): Promise<void> {
+  const { hostname, port } = new URL(url);
   for (;;) {
-    const socket = openSocket(url);
+    const socket = connect(Number(port), hostname);
     const refused = await new Promise<boolean>((resolve) => {
       socket.once("connect", () => resolve(false)).once("error", () => resolve(true));
     });
@@ -333,10 +327,8 @@ test.each([
 ])("the host ends when the process that started it $what", async ({ end }) => {
   const parent = spawn(process.execPath, [PARENT, FIXTURE, end], { stdio: ["pipe", "pipe", "inherit"] });
   onTestFinished(() => void parent.kill("SIGKILL"));
-  const line = await once(parent.stdout.setEncoding("utf8"), "data");
-  const url = String(line[0]).trim();
+  const url = await readLines(parent.stdout).waitForLine(/^http:/);
   const socket = openSocket(url);
-  socket.on("error", () => undefined);
   await once(socket, "connect");
   const closed = new Promise((resolve) => socket.once("close", resolve)); // comes only when the host has gone: it keeps idle connections
   if (end === "exit") parent.stdin.write("now");
@@ -346,12 +338,6 @@ test.each([
 });
 
 describe("the project's own bundle", () => {
-  beforeAll(() => {
-    // `npm test` has built it already.
-    if (!existsSync(`${PROJECT}/dist/main.js`))
-      execFileSync(process.execPath, ["scripts/build.ts"], { cwd: PROJECT });
-  });
-
   test("does not start without its settings, and names them", async () => {
     const start = startFunctionsHostProcess({ appDirectory: PROJECT, settings: {} });
     await expect(start).rejects.toThrow(/AUTH_ISSUER: is missing/);
