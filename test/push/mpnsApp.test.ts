@@ -1,9 +1,14 @@
 // MPNS in the app, from the settings to the phone: in process, and through the bundle that is deployed.
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { createCertificateAuthority } from "../../local/certificateAuthority.ts";
+import { X509Certificate } from "node:crypto";
+import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { type CertificateAuthority, createCertificateAuthority } from "../../local/certificateAuthority.ts";
 import { createMpnsEndpoint, type MpnsEndpoint } from "../../local/mpnsEndpoint.ts";
+import { createWebPushService, type WebPushService } from "../../local/webPushService.ts";
 import { type Api, createApi } from "../helpers/api.ts";
+import { type BundleHosts, startBundleHosts } from "../helpers/bundleHosts.ts";
+import { createCalls, createSettings } from "../helpers/calls.ts";
 import { issueClient, SERVICE_NAME, toPem } from "../helpers/mpns.ts";
+import vector from "../vectors/clientCertificate.json" with { type: "json" };
 
 let endpoint: MpnsEndpoint;
 /** Lends its issuer, hub and tables to the others. */
@@ -196,4 +201,108 @@ describe("a Windows Phone", () => {
       await api.close();
     }
   });
+});
+
+describe("a broken certificate, through the bundle", () => {
+  type Settings = Readonly<Record<string, string>>;
+  let webPush: WebPushService;
+  let intermediate: CertificateAuthority;
+  let stranger: CertificateAuthority;
+  let bundles: BundleHosts;
+
+  const ofClient = async (options: Parameters<typeof issueClient>[1], authority = endpoint.authority) => ({
+    MPNS_CERTIFICATE: toPem(await issueClient(authority, options)),
+  });
+  const inDays = (days: number) => new Date(Date.now() + days * 86_400_000);
+  const BROKEN: readonly (readonly [
+    what: string,
+    rule: string,
+    settings: () => Settings | Promise<Settings>,
+  ])[] = [
+    ["has expired", "not_after", () => ofClient({ validFrom: inDays(-20), validTo: inDays(-1) })],
+    ["is not valid yet", "not_before", () => ofClient({ validFrom: inDays(1), validTo: inDays(9) })],
+    ["names no purpose", "client_authentication", () => ofClient({ usages: [] })],
+    ["is for servers only", "client_authentication", () => ofClient({ usages: ["server"] })],
+    ["is of another service", "common_name", () => ofClient({ commonName: "other.example.com" })],
+    ["is of an unknown authority", "chain", () => ofClient({}, stranger)],
+    ["lacks its intermediate", "chain", () => ofClient({}, intermediate)],
+    [
+      "leads to a root that MPNS_ROOTS does not list",
+      "root",
+      () => ({ MPNS_ROOTS: new X509Certificate(stranger.certificate).fingerprint256 }),
+    ],
+    [
+      "does not fit its key",
+      "private_key",
+      async () => {
+        const { privateKey } = await issueClient(endpoint.authority);
+        return { MPNS_CERTIFICATE: toPem({ ...endpoint.client, privateKey }) };
+      },
+    ],
+    [
+      "is a PFX with a legacy cipher",
+      "legacy_cipher",
+      () => ({ MPNS_CERTIFICATE: vector.pfx.rc2, MPNS_CERTIFICATE_PASSWORD: vector.password }),
+    ],
+    [
+      "is a PFX with another password",
+      "password",
+      () => ({ MPNS_CERTIFICATE: vector.pfx.aes256, MPNS_CERTIFICATE_PASSWORD: "another" }),
+    ],
+    [
+      "is PEM that cannot be read",
+      "readable",
+      () => ({ MPNS_CERTIFICATE: toPem(endpoint.client).replaceAll("MII", "MIJ") }),
+    ],
+  ];
+
+  beforeAll(async () => {
+    webPush = await createWebPushService();
+    intermediate = await endpoint.authority.issueAuthority("intermediate");
+    stranger = await createCertificateAuthority("stranger");
+    const own = createSettings({
+      storageConnectionString: inject("storageConnectionString"),
+      hubConnectionString: base.hub.connectionString,
+      hubName: base.hub.hubName,
+      issuer: base.issuer,
+    });
+    const ofBase = { ...own, ...base.keySettings, TABLE_PREFIX: base.tablePrefix };
+    const others = { ...ofBase, ...webPush.settings, ...endpoint.settings };
+    bundles = await startBundleHosts({
+      functionKey: base.functionKey,
+      settings: await Promise.all(
+        BROKEN.map(async ([, , settings]) => ({ ...others, ...(await settings()) })),
+      ),
+    });
+  });
+  afterAll(async () => {
+    await bundles.close();
+    await webPush.close();
+  });
+
+  test.each(BROKEN.map(([what, rule], i) => [what, rule, i] as const))(
+    "R126, R129: one that %s stops this sender alone, and the log names its setting",
+    async (_what, rule, i) => {
+      const { url = "", lines = [] } = bundles.hosts[i] ?? {};
+      const events = lines.map((line) => JSON.parse(line) as unknown);
+      expect(events).toMatchObject([
+        { level: "error", event: "certificate_refused", setting: "MPNS_CERTIFICATE", rule },
+        { level: "error", event: "sender_stopped", sender: "mpns", setting: "MPNS_CERTIFICATE" },
+      ]);
+      const { issuer, functionKey } = base;
+      const calls = createCalls({ url: () => url, issuer, functionKey });
+      const register = (platform: string, pushChannel: unknown) =>
+        calls.as(`owner-${i}`, "PUT", `/api/installations/${platform}`, { platform, pushChannel });
+      const refused = await register("mpns", endpoint.openChannel());
+      expect(refused.status).toBe(422);
+      expect(refused.json()).toMatchObject({ reason: "platform_not_served" });
+      const subscription = webPush.subscribe(webPush.vapidPublicKey);
+      expect(await register("browser", subscription)).toMatchObject({ status: 201 });
+      expect(await register("fcmv1", `phone-${i}`)).toMatchObject({ status: 201 });
+      const sent = (await calls.send({ to: [`owner-${i}`], payload: 1 })).json();
+      expect(sent).toMatchObject({ push: "accepted" });
+      expect(base.hub.deliveries.at(-1)).toMatchObject({ pushChannel: `phone-${i}` });
+      expect(webPush.received.at(-1)).toMatchObject({ endpoint: subscription.endpoint });
+    },
+  );
 });
