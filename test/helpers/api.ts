@@ -66,9 +66,13 @@ export interface ApiOptions {
   readonly listensToStore?: boolean;
 }
 
+/** Of every issuer here: making one takes as long as starting the app. */
+let signingKey: Issuer["signingKey"] | undefined;
+
 export async function createApi(way: Way, options: ApiOptions = {}): Promise<Api> {
   const { beside } = options;
-  const issuer = beside?.issuer ?? (await createIssuer());
+  const issuer = beside?.issuer ?? (await createIssuer(signingKey === undefined ? {} : { signingKey }));
+  signingKey ??= issuer.signingKey;
   const givenHub = options.hub ?? beside?.hub;
   const hub = givenHub ?? (await createHubEmulator());
   const functionKey = beside?.functionKey ?? randomBytes(16).toString("hex");

@@ -1,15 +1,16 @@
 // dropExpired on real storage: what it drops, what it leaves, and what it survives.
 import { randomBytes } from "node:crypto";
+import type { TransactionAction } from "@azure/data-tables";
 import { describe, expect, test } from "vitest";
 import { createClock } from "../../shared/base/clock.ts";
 import { createLocalKeyWrapper } from "../../shared/crypto/kek.ts";
 import { createKeyring } from "../../shared/crypto/keyring.ts";
-import { DAY_MS, toDay, toDayName } from "../../shared/domain/id.ts";
+import { createNotificationId, DAY_MS, toDay, toDayName } from "../../shared/domain/id.ts";
 import { createLog } from "../../shared/base/log.ts";
 import { createDropExpired } from "../../shared/retention/retention.ts";
 import { Secret } from "../../shared/base/secret.ts";
 import type { ProxiedRequest } from "../helpers/faultProxy.ts";
-import { createNotification } from "../helpers/rows.ts";
+import { createNotification, tableOf } from "../helpers/rows.ts";
 import { createStoreProxy, createTestStore, silentLog, storeError } from "../helpers/store.ts";
 
 const never = new AbortController().signal;
@@ -37,8 +38,16 @@ async function fill(instance: Instance, day: number, rows = 1): Promise<void> {
   await past.keyring.makeDayKey(day, never);
   const createdAt = then.now();
   const expiresAt = new Date(createdAt.getTime() + 60_000);
-  for (let i = 0; i < rows; i++)
-    await past.store.insertNotification(createNotification({ createdAt, expiresAt }), "again", never);
+  const first = createNotification({ createdAt, expiresAt });
+  await past.store.insertNotification(first, "again", never);
+  // The others are copies of it, a hundred to a transaction.
+  const table = past.rawTable(tableOf(first));
+  const copied = await table.getEntity(first.recipientKey, first.id);
+  const copies = Array.from({ length: rows - 1 }, (): TransactionAction => {
+    const rowKey = createNotificationId(createdAt, expiresAt);
+    return ["create", { ...copied, partitionKey: first.recipientKey, rowKey }];
+  });
+  for (let i = 0; i < copies.length; i += 100) await table.submitTransaction(copies.slice(i, i + 100));
 }
 
 async function listDays(instance: Instance) {
