@@ -1,6 +1,6 @@
 // What an answer's status means for every push service; each has some of its own beside these. No I/O.
 // Source: RFC 8030 §8.4, RFC 9110 §15.
-import type { TransportAnswer } from "./pinnedTransport.ts";
+import type { TransportAnswer } from "./httpCall.ts";
 import { parseRetryAfter } from "./retryAfter.ts";
 import type { PushOutcome } from "./sender.ts";
 

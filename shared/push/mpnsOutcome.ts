@@ -1,7 +1,7 @@
 // What an answer of MPNS means: its status and its three headers ("Push Notification Service response codes for Windows
 // Phone 8"; docs/mpns.md has the table). No I/O.
 import { toHttpOutcome } from "./httpOutcome.ts";
-import type { TransportAnswer } from "./pinnedTransport.ts";
+import type { TransportAnswer } from "./httpCall.ts";
 import { parseRetryAfter } from "./retryAfter.ts";
 import type { PushOutcome } from "./sender.ts";
 

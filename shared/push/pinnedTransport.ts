@@ -2,16 +2,16 @@
 // to an address that was judged, and the peer's certificate is always verified (R130 to R137). It never uses a proxy
 // from the environment, never follows a redirect and sends no cookies.
 import { lookup } from "node:dns";
-import type { IncomingMessage } from "node:http";
-import { Agent, request as startRequest } from "node:https";
 import { isIP, type LookupFunction } from "node:net";
 import { createSecureContext, getCACertificates, type SecureContextOptions } from "node:tls";
 import { createDeadline, withDeadline } from "../base/deadline.ts";
-import { toFlatHeaders } from "../base/httpClient.ts";
 import { err, ok, type Result } from "../base/result.ts";
-import { isAllowedAddress, judgeUrl, type UrlRefusal } from "./addresses.ts";
 import { toBareHost } from "../base/url.ts";
 import { type HostRule } from "../config/hostRules.ts";
+import { isAllowedAddress, judgeUrl, type UrlRefusal } from "./addresses.ts";
+import { createHttp1Connections } from "./http1Connections.ts";
+import { createHttp2Sessions } from "./http2Sessions.ts";
+import type { HttpCall, TransportAnswer } from "./httpCall.ts";
 import { CUT_OFF } from "./sender.ts";
 
 export interface PinnedTransportOptions {
@@ -22,8 +22,12 @@ export interface PinnedTransportOptions {
   readonly tls?: Pick<SecureContextOptions, "cert" | "key" | "ca">;
   /** How names are resolved; tests replace it. */
   readonly resolve?: Resolve;
+  /** Offers HTTP/2 in the TLS handshake. HTTP/1.1 serves where the server does not choose it, and without this. */
+  readonly offersHttp2?: boolean;
   /** The longest that one call may take, in milliseconds (R115). */
   readonly timeoutMs?: number;
+  /** How long an idle connection is kept, in milliseconds. */
+  readonly keepAliveMs?: number;
 }
 
 /** All addresses of a name. Rejects when there are none. */
@@ -39,14 +43,6 @@ interface TransportRequest {
   readonly headers: Readonly<Record<string, string>>;
   readonly body: Uint8Array;
   readonly signal: AbortSignal;
-}
-
-export interface TransportAnswer {
-  readonly status: number;
-  /** Names in lower case; of several fields of one name their values joined by commas. */
-  readonly headers: Readonly<Record<string, string>>;
-  /** At most the first 4 KiB. */
-  readonly body: string;
 }
 
 interface TransportFailure {
@@ -74,26 +70,25 @@ type AddressRefusal = "must not be of a host with private addresses";
 export const ADDRESS_REFUSED = "address_refused";
 
 const CALL_TIMEOUT_MS = 5_000;
-const MAX_ANSWER_BYTES = 4096;
-/** Connections to one origin. More calls than that wait for a free one. */
-const MAX_CONNECTIONS = 50;
 /** Shorter than the four minutes after which Azure's load balancers drop an idle connection. */
 const KEEP_ALIVE_MS = 60_000;
 
 export function createPinnedTransport(options: PinnedTransportOptions): PinnedTransport {
-  const { hosts, resolve = resolveAll, timeoutMs = CALL_TIMEOUT_MS } = options;
-  const agent = new Agent({
-    keepAlive: true,
-    maxSockets: MAX_CONNECTIONS,
-    timeout: KEEP_ALIVE_MS,
-    secureContext: createSecureContext(toTlsOptions(options)),
-    rejectUnauthorized: true, // also where NODE_TLS_REJECT_UNAUTHORIZED says otherwise (R135)
-  });
-  const connection: Connection = { agent, hosts, resolve, timeoutMs };
+  const { hosts, offersHttp2, resolve = resolveAll } = options;
+  const { timeoutMs = CALL_TIMEOUT_MS, keepAliveMs = KEEP_ALIVE_MS } = options;
+  const secureContext = createSecureContext(toTlsOptions(options));
+  const http1 = createHttp1Connections({ secureContext, keepAliveMs });
+  const http2 =
+    offersHttp2 === true ? createHttp2Sessions({ secureContext, keepAliveMs, timeoutMs, http1 }) : undefined;
+  const connection: Connection = { exchange: (http2 ?? http1).post, hosts, resolve, timeoutMs };
   return {
     judge: (url, signal) => judge(url, hosts, resolve, signal),
     post: (request) => post(connection, request),
-    close: () => Promise.resolve(agent.destroy()),
+    close: () => {
+      http2?.close();
+      http1.close();
+      return Promise.resolve();
+    },
   };
 }
 
@@ -169,14 +164,15 @@ function toTlsOptions({ tls = {}, extraAuthorities = [] }: PinnedTransportOption
 }
 
 interface Connection {
-  readonly agent: Agent;
+  /** Makes a call, over the protocol that serves its origin. */
+  readonly exchange: (call: HttpCall) => Promise<TransportAnswer>;
   readonly hosts: readonly HostRule[];
   readonly resolve: Resolve;
   readonly timeoutMs: number;
 }
 
 async function post(
-  { agent, hosts, resolve, timeoutMs }: Connection,
+  { exchange, hosts, resolve, timeoutMs }: Connection,
   { url: text, headers, body, signal }: TransportRequest,
 ): Promise<Result<TransportAnswer, TransportFailure>> {
   const allowed = judgeUrl(text, hosts);
@@ -188,21 +184,9 @@ async function post(
     return err({ kind: "failed", cause: ADDRESS_REFUSED });
   if (signal.aborted) return err({ kind: "failed", cause: CUT_OFF });
   const deadline = createDeadline(timeoutMs);
+  const ended = AbortSignal.any([signal, deadline.signal]);
   try {
-    const response = await new Promise<IncomingMessage>((answered, failed) => {
-      const outgoing = startRequest(url, {
-        method: "POST",
-        headers: { ...headers, "content-length": body.byteLength },
-        agent,
-        lookup: createLookup(rule, resolve),
-        signal: AbortSignal.any([signal, deadline.signal]),
-      });
-      outgoing.on("response", answered);
-      outgoing.on("error", failed);
-      outgoing.end(body);
-    });
-    const start = await readStart(response);
-    return ok({ status: response.statusCode ?? 0, headers: toFlatHeaders(response.headers), body: start });
+    return ok(await exchange({ url, headers, body, lookup: createLookup(rule, resolve), signal: ended }));
   } catch (error) {
     if (signal.aborted) return err({ kind: "failed", cause: CUT_OFF });
     if (deadline.signal.aborted) return err({ kind: "failed", cause: "timeout" });
@@ -210,18 +194,6 @@ async function post(
   } finally {
     deadline.clear();
   }
-}
-
-/** The first 4 KiB of an answer; what is longer ends its connection (R136). */
-async function readStart(body: IncomingMessage): Promise<string> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of body as AsyncIterable<Buffer>) {
-    chunks.push(chunk);
-    size += chunk.length;
-    if (size > MAX_ANSWER_BYTES) break; // destroys the stream
-  }
-  return Buffer.concat(chunks).subarray(0, MAX_ANSWER_BYTES).toString("utf8");
 }
 
 /**

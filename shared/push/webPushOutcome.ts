@@ -1,6 +1,6 @@
 // What the answer of a push service means (RFC 8030 §5, §7.3, §8.4; docs/web-push.md has the table). No I/O.
 import { toHttpOutcome } from "./httpOutcome.ts";
-import type { TransportAnswer } from "./pinnedTransport.ts";
+import type { TransportAnswer } from "./httpCall.ts";
 import { parseRetryAfter } from "./retryAfter.ts";
 import type { PushOutcome } from "./sender.ts";
 

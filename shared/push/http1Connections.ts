@@ -1,0 +1,104 @@
+// Calls over HTTP/1.1, on connections that are kept alive. I/O: those connections.
+import type { IncomingMessage } from "node:http";
+import { Agent, request as startRequest } from "node:https";
+import type { SecureContext, TLSSocket } from "node:tls";
+import { toFlatHeaders } from "../base/httpClient.ts";
+import { toBareHost } from "../base/url.ts";
+import { type HttpCall, MAX_ANSWER_BYTES, toAnswerText, type TransportAnswer } from "./httpCall.ts";
+
+export interface Http1Options {
+  readonly secureContext: SecureContext;
+  /** How long an idle connection is kept, in milliseconds. */
+  readonly keepAliveMs: number;
+}
+
+export interface Http1Connections {
+  /** Rejects with the error of the network, of TLS or of the signal. */
+  readonly post: (call: HttpCall) => Promise<TransportAnswer>;
+  /** Takes over a connection whose server chose HTTP/1.1. The next call to this origin uses it. */
+  readonly adopt: (url: URL, socket: TLSSocket) => void;
+  /** Remembers that a server demands HTTP/1.1. */
+  readonly require: (url: URL) => void;
+  /** Whether calls to this URL's origin use HTTP/1.1: it is required, or the connection that was adopted is still open. */
+  readonly isChosen: (url: URL) => boolean;
+  readonly close: () => void;
+}
+
+/** Connections to one origin. More calls than that wait for a free one. */
+const MAX_CONNECTIONS = 50;
+
+export function createHttp1Connections({ secureContext, keepAliveMs }: Http1Options): Http1Connections {
+  const agent = new Agent({
+    keepAlive: true,
+    maxSockets: MAX_CONNECTIONS,
+    timeout: keepAliveMs,
+    secureContext,
+    rejectUnauthorized: true, // also where NODE_TLS_REJECT_UNAUTHORIZED says otherwise (R135)
+  });
+  const chosen = new Set<string>();
+  /** Adopted connections that no call has used yet, by `host:port`. */
+  const waiting = new Map<string, TLSSocket>();
+  const connect = agent.createConnection.bind(agent);
+  // Node's documentation of http.Agent allows to replace this method.
+  agent.createConnection = (options, callback) => {
+    const key = `${options.host}:${options.port}`;
+    const adopted = waiting.get(key);
+    waiting.delete(key);
+    if (adopted === undefined || adopted.destroyed) return connect(options, callback);
+    return adopted.ref();
+  };
+  return {
+    post: (call) => post(agent, call),
+    adopt: (url, socket) => {
+      const key = `${toBareHost(url)}:${url.port || "443"}`;
+      chosen.add(url.origin);
+      waiting.set(key, socket);
+      socket.setTimeout(keepAliveMs, () => {
+        if (waiting.get(key) === socket) socket.destroy();
+      });
+      socket.once("close", () => {
+        chosen.delete(url.origin);
+        if (waiting.get(key) === socket) waiting.delete(key);
+      });
+      socket.setNoDelay(true).unref(); // as the agent's own; the next call refs it
+    },
+    require: (url) => void chosen.add(url.origin),
+    isChosen: (url) => chosen.has(url.origin),
+    close: () => {
+      for (const socket of waiting.values()) socket.destroy();
+      agent.destroy();
+    },
+  };
+}
+
+async function post(
+  agent: Agent,
+  { url, headers, body, lookup, signal }: HttpCall,
+): Promise<TransportAnswer> {
+  const response = await new Promise<IncomingMessage>((answered, failed) => {
+    const outgoing = startRequest(url, {
+      method: "POST",
+      headers: { ...headers, "content-length": body.byteLength },
+      agent,
+      lookup,
+      signal,
+    });
+    outgoing.on("response", answered);
+    outgoing.on("error", failed);
+    outgoing.end(body);
+  });
+  const start = await readStart(response);
+  return { status: response.statusCode ?? 0, headers: toFlatHeaders(response.headers), body: start };
+}
+
+/** The first 4 KiB of an answer; what is longer ends its connection (R136). */
+async function readStart(body: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of body as AsyncIterable<Buffer>) {
+    chunks.push(chunk);
+    size += chunk.length;
+    if (size > MAX_ANSWER_BYTES) break; // destroys the stream
+  }
+  return toAnswerText(chunks);
+}

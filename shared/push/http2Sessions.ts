@@ -1,0 +1,223 @@
+// Connections for HTTP/2 (RFC 9113), one to each origin. A server that chooses HTTP/1.1 in the TLS handshake (ALPN,
+// RFC 7301) is left to http1Connections.ts, with the connection. I/O: those connections.
+import { type ClientHttp2Session, connect as startSession } from "node:http2";
+import { isIP, type LookupFunction } from "node:net";
+import { connect as startTls, type SecureContext, type TLSSocket } from "node:tls";
+import { withDeadline } from "../base/deadline.ts";
+import { toBareHost } from "../base/url.ts";
+import type { Http1Connections } from "./http1Connections.ts";
+import { postOnSession, UnprocessedError } from "./http2Call.ts";
+import type { HttpCall, TransportAnswer } from "./httpCall.ts";
+
+export interface Http2Options {
+  readonly secureContext: SecureContext;
+  /** How long an idle session is kept, in milliseconds. */
+  readonly keepAliveMs: number;
+  /** The longest that opening a session may take, in milliseconds. */
+  readonly timeoutMs: number;
+  /** Makes the calls to servers that choose HTTP/1.1. */
+  readonly http1: Http1Connections;
+}
+
+export interface Http2Sessions {
+  /** Over the protocol that the server chooses. Rejects with the error of the network, of TLS, of HTTP/2 or of the signal. */
+  readonly post: (call: HttpCall) => Promise<TransportAnswer>;
+  readonly close: () => void;
+}
+
+interface Session {
+  /** Whether it takes another call. */
+  readonly isOpen: () => boolean;
+  readonly post: (call: HttpCall) => Promise<TransportAnswer>;
+  /** Calls in flight fail. */
+  readonly end: () => void;
+}
+
+/** A connection that is being made. The last call that stops waiting ends it. */
+interface Opening {
+  readonly session: Promise<Session | undefined>;
+  readonly abandon: () => void;
+  waiting: number;
+}
+
+interface State extends Http2Options {
+  /** The session that takes the calls to an origin. One that ends is replaced by the next call. */
+  readonly sessions: Map<string, Session>;
+  readonly opening: Map<string, Opening>;
+  /** What ends each connection, also those that take no more calls. */
+  readonly ends: Map<TLSSocket, () => void>;
+}
+
+/** A call that the server did not process is made once more; then the outbox tries again. */
+const MAX_ATTEMPTS = 2;
+/**
+ * As Node's limit for HTTP/1.1. A longer field section is an error of its stream. Until the server has acknowledged this
+ * (§6.5.3), Node's own limit of 64 KiB applies.
+ */
+const MAX_HEADER_BYTES = 16_384;
+
+/**
+ * A peer's limit of concurrent streams makes further calls wait (nghttp2 does that). A session is closed after its last
+ * call when it was idle for `keepAliveMs`, when the server announced its end (GOAWAY, §6.8), or when a call got no answer
+ * and nothing else arrived meanwhile.
+ */
+export function createHttp2Sessions(options: Http2Options): Http2Sessions {
+  const state: State = { ...options, sessions: new Map(), opening: new Map(), ends: new Map() };
+  return {
+    post: (call) => post(state, call),
+    close: () => {
+      for (const end of state.ends.values()) end();
+    },
+  };
+}
+
+async function post(state: State, call: HttpCall): Promise<TransportAnswer> {
+  for (let attempt = 1; ; attempt++) {
+    const session = await find(state, call);
+    if (session === undefined) return state.http1.post(call);
+    try {
+      return await session.post(call);
+    } catch (error) {
+      if (!(error instanceof UnprocessedError) || attempt === MAX_ATTEMPTS) throw error;
+      if (error.code === "HTTP_1_1_REQUIRED") state.http1.require(call.url);
+    }
+  }
+}
+
+/** The session for a call; nothing where the server chose HTTP/1.1. Calls that come while a session opens wait for it. */
+async function find(state: State, { url, lookup, signal }: HttpCall): Promise<Session | undefined> {
+  const { http1, sessions, opening } = state;
+  if (http1.isChosen(url)) return undefined;
+  const session = sessions.get(url.origin);
+  if (session?.isOpen() === true) return session;
+  const next = opening.get(url.origin) ?? startOpening(state, url, lookup);
+  next.waiting++;
+  try {
+    return await withDeadline(next.session, signal);
+  } finally {
+    if (--next.waiting === 0) next.abandon();
+  }
+}
+
+function startOpening(state: State, url: URL, lookup: LookupFunction): Opening {
+  const ended = new AbortController();
+  const timer = setTimeout(() => ended.abort(), state.timeoutMs);
+  const opening: Opening = {
+    session: open(state, url, lookup, ended.signal),
+    abandon: () => {
+      clearTimeout(timer);
+      ended.abort(); // changes nothing once the connection is made
+      state.opening.delete(url.origin);
+    },
+    waiting: 0,
+  };
+  state.opening.set(url.origin, opening);
+  return opening;
+}
+
+async function open(
+  state: State,
+  url: URL,
+  lookup: LookupFunction,
+  signal: AbortSignal,
+): Promise<Session | undefined> {
+  const { secureContext, http1, sessions, ends } = state;
+  const host = toBareHost(url);
+  const socket = startTls({
+    host,
+    port: url.port === "" ? 443 : Number(url.port),
+    ...(isIP(host) === 0 ? { servername: host } : {}), // RFC 6066 §3 allows no address there
+    ALPNProtocols: ["h2", "http/1.1"],
+    secureContext,
+    rejectUnauthorized: true, // also where NODE_TLS_REJECT_UNAUTHORIZED says otherwise (R135)
+    lookup,
+  });
+  ends.set(socket, () => socket.destroy(toError("ECONNRESET")));
+  socket.once("close", () => ends.delete(socket));
+  try {
+    await waitFor(socket, "secureConnect", signal);
+    if (socket.alpnProtocol !== "h2") {
+      ends.delete(socket);
+      http1.adopt(url, socket);
+      return undefined;
+    }
+    const http2 = startSession(url.origin, {
+      createConnection: () => socket,
+      settings: { enablePush: false, maxHeaderListSize: MAX_HEADER_BYTES },
+    });
+    await waitFor(http2, "remoteSettings", signal);
+    const session = createSession(http2, socket, state.keepAliveMs);
+    ends.set(socket, session.end);
+    sessions.set(url.origin, session);
+    socket.once("close", () => {
+      if (sessions.get(url.origin) === session) sessions.delete(url.origin);
+    });
+    return session;
+  } catch (error) {
+    socket.destroy();
+    throw error;
+  }
+}
+
+/** Rejects with the emitter's error, when it is closed before, or at the signal. Later errors end up in "close". */
+function waitFor(
+  emitter: TLSSocket | ClientHttp2Session,
+  event: "secureConnect" | "remoteSettings",
+  signal: AbortSignal,
+): Promise<void> {
+  return new Promise((resolve, reject) => {
+    emitter.once(event, () => resolve());
+    emitter.on("error", reject);
+    emitter.once("close", () => reject(toError("ECONNRESET")));
+    const abort = () => reject(toError("timeout"));
+    if (signal.aborted) abort();
+    else signal.addEventListener("abort", abort, { once: true });
+  });
+}
+
+function createSession(http2: ClientHttp2Session, socket: TLSSocket, keepAliveMs: number): Session {
+  let calls = 0;
+  const end = () => {
+    http2.destroy();
+    socket.destroy(); // `destroy` of the session waits until the peer has taken all that was written
+  };
+  const idle = setTimeout(() => {
+    if (calls === 0) end();
+  }, keepAliveMs).unref();
+  socket.once("close", () => clearTimeout(idle));
+  http2.unref(); // an idle connection does not keep the process alive
+  const isOpen = () => !http2.closed && !http2.destroyed;
+  const begin = () => {
+    if (calls++ === 0) http2.ref();
+  };
+  const finish = () => {
+    if (--calls > 0) return;
+    if (!isOpen()) return end();
+    http2.unref();
+    idle.refresh();
+  };
+  return {
+    isOpen,
+    post: async (call) => {
+      // Perhaps while the call waited for the session.
+      call.signal.throwIfAborted();
+      if (!isOpen()) throw new UnprocessedError("REFUSED_STREAM");
+      const before = socket.bytesRead;
+      begin();
+      try {
+        return await postOnSession(http2, call);
+      } catch (error) {
+        // Perhaps the connection is dead, which TCP notices only after minutes.
+        if (call.signal.aborted && socket.bytesRead === before) http2.close();
+        throw error;
+      } finally {
+        finish();
+      }
+    },
+    end,
+  };
+}
+
+function toError(code: string): Error {
+  return Object.assign(new Error("no connection"), { code });
+}
