@@ -1,15 +1,21 @@
-// A push service for browsers on this machine: HTTPS, RFC 8030, 8291 and 8292, stricter than the real ones. It decrypts
-// what it accepts, as the browser would, and answers with any status on demand. A subscription costs a key pair.
+// A push service for browsers on this machine: HTTP/2 or HTTP/1.1 over TLS, RFC 8030, 8291 and 8292, stricter than the
+// real ones. It decrypts what it accepts, as the browser would, and answers with any status on demand. A subscription
+// costs a key pair.
 import { createECDH, randomBytes } from "node:crypto";
 import { once } from "node:events";
-import type { IncomingMessage, ServerResponse } from "node:http";
-import { createServer } from "node:https";
+import {
+  createSecureServer,
+  type Http2SecureServer,
+  type Http2ServerRequest,
+  type Http2ServerResponse,
+} from "node:http2";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Socket } from "node:net";
 import { createCertificateAuthority } from "./certificateAuthority.ts";
 import { createVapidKey } from "../scripts/vapidKey.ts";
-import { closeServer, toPort } from "./server.ts";
+import { toPort } from "./server.ts";
 import { decryptPush, parseMessage, type ReceiverKeys } from "./webPushMessage.ts";
 import { checkHeaders, checkVapid, type Refusal } from "./webPushRules.ts";
 
@@ -36,7 +42,7 @@ export interface ServiceAnswer {
   readonly body?: string;
 }
 
-/** A request as it came, before anything is checked. Names of headers are in lower case. */
+/** A request as it came, before anything is checked. Names of headers are in lower case, without pseudo-fields. */
 interface ReceivedRequest {
   readonly endpoint: string;
   readonly headers: Readonly<Record<string, string>>;
@@ -72,6 +78,7 @@ export interface WebPushService {
   /** Every push that is accepted from now on. Ends with the function it returns. */
   readonly onPush: (listener: (push: ReceivedPush) => void) => () => void;
   readonly answerWith: (answer: AnswerOnDemand | undefined) => void;
+  /** How many there were. */
   readonly connections: () => number;
   readonly clear: () => void;
   readonly close: () => Promise<void>;
@@ -111,11 +118,16 @@ export async function createWebPushService(options: WebPushServiceOptions = {}):
     usages: ["server"],
   });
   const state = createState();
-  const server = createServer(
-    { key: identity.privateKey, cert: identity.certificate },
+  const server = createSecureServer(
+    { key: identity.privateKey, cert: identity.certificate, allowHTTP1: true },
     (request, response) => void serve(state, request, response),
   );
-  server.on("connection", () => state.connections++);
+  const sockets = new Set<Socket>();
+  server.on("connection", (socket: Socket) => {
+    state.connections++;
+    sockets.add(socket);
+    socket.once("close", () => sockets.delete(socket));
+  });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   state.origin = `https://localhost:${toPort(server)}`;
@@ -135,7 +147,7 @@ export async function createWebPushService(options: WebPushServiceOptions = {}):
     vapidPublicKey: publicKey,
     ...toControls(state),
     close: async () => {
-      await closeServer(server);
+      await endServer(server, sockets);
       await file.remove();
     },
   };
@@ -196,6 +208,14 @@ async function writeAuthority(
   return { path, remove };
 }
 
+/** `Http2SecureServer` has no `closeAllConnections`. */
+async function endServer(server: Http2SecureServer, sockets: ReadonlySet<Socket>): Promise<void> {
+  const closed = once(server, "close");
+  server.close();
+  for (const socket of sockets) socket.destroy();
+  await closed;
+}
+
 function subscribe({ subscribers, origin }: State, applicationServerKey: string): BrowserSubscription {
   const ecdh = createECDH("prime256v1");
   const p256dh = ecdh.generateKeys("base64url");
@@ -205,7 +225,11 @@ function subscribe({ subscribers, origin }: State, applicationServerKey: string)
   return { endpoint, p256dh, auth: authSecret.toString("base64url") };
 }
 
-async function serve(state: State, request: IncomingMessage, response: ServerResponse): Promise<void> {
+async function serve(
+  state: State,
+  request: Http2ServerRequest,
+  response: Http2ServerResponse,
+): Promise<void> {
   const endpoint = state.origin + (request.url ?? "");
   const chunks: Buffer[] = [];
   try {
@@ -215,7 +239,7 @@ async function serve(state: State, request: IncomingMessage, response: ServerRes
   }
   const received = { endpoint, headers: toHeaders(request), body: Buffer.concat(chunks) };
   const answer = (await state.answer?.(received)) ?? (await judge(state, request.method, received));
-  response.writeHead(answer.status, answer.headers).end(answer.body);
+  response.writeHead(answer.status, answer.headers).end(answer.body ?? "");
 }
 
 async function judge(
@@ -266,6 +290,7 @@ async function accept(
   }
 }
 
-function toHeaders({ headers }: IncomingMessage): Readonly<Record<string, string>> {
-  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, String(value)]));
+function toHeaders({ headers }: Http2ServerRequest): Readonly<Record<string, string>> {
+  const fields = Object.entries(headers).filter(([name]) => !name.startsWith(":"));
+  return Object.fromEntries(fields.map(([name, value]) => [name, String(value)]));
 }

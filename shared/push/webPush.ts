@@ -60,6 +60,7 @@ export function createWebPushSender(options: WebPushSenderOptions): WebPushSende
   const [newest] = keys;
   const transport = createPinnedTransport({
     hosts,
+    offersHttp2: true,
     ...(extraAuthorities === undefined ? {} : { extraAuthorities }),
     ...(resolve === undefined ? {} : { resolve }),
   });

@@ -2,6 +2,7 @@
 // answers.
 import { X509Certificate } from "node:crypto";
 import { once } from "node:events";
+import { createSecureServer } from "node:http2";
 import { createServer as createTlsServer } from "node:https";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { toPort } from "../../local/server.ts";
@@ -78,6 +79,30 @@ describe("R127, P1: what a push holds", () => {
     const before = endpoint.connections();
     for (let i = 0; i < 20; i++) expect(await bench.push(sender)).toEqual({ kind: "accepted" });
     expect(endpoint.connections() - before).toBeLessThanOrEqual(2);
+  });
+
+  test("HTTP/2 is not offered", async () => {
+    const { certificate, privateKey } = await endpoint.authority.issue({
+      commonName: "localhost",
+      names: ["localhost"],
+      usages: ["server"],
+    });
+    const versions: string[] = [];
+    const server = createSecureServer(
+      { key: privateKey, cert: certificate, allowHTTP1: true },
+      ({ httpVersion }, response) => {
+        versions.push(httpVersion);
+        response.writeHead(200, { "X-NotificationStatus": "Received" }).end();
+      },
+    );
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const port = toPort(server);
+    const sender = bench.create({ MPNS_HOSTS: `localhost:${port};private` });
+    await bench.push(sender, `https://localhost:${port}/x`);
+    expect(versions).toEqual(["1.1"]);
+    await sender.close();
+    server.close();
   });
 
   test("a certificate of an intermediate authority is sent with that authority's", async () => {
