@@ -67,10 +67,10 @@ const MAX_PARALLEL_READS = 16;
 const MAX_PARALLEL_MARKS = 16;
 const MAX_PARALLEL_PUSHES = 8;
 
-/** The recipients with their devices, and the targets that reach them. */
+/** The recipients of a send with their devices, and the targets that reach them. */
 export function listRecipients(
   { installations, senders, clock }: DeliveryOptions,
-  pending: readonly PendingRecipient[],
+  { pending, sentAt }: { readonly pending: readonly PendingRecipient[]; readonly sentAt: Date },
   context: CallContext,
 ): Promise<readonly Recipient[]> {
   return mapBounded(pending, MAX_PARALLEL_READS, async (one) => {
@@ -78,7 +78,7 @@ export function listRecipients(
     const targets =
       one.targets === undefined
         ? toTargets(listing, senders, clock.now())
-        : toCurrentTargets(one.targets, listing);
+        : toCurrentTargets(one.targets, listing, sentAt);
     return { ...one, listing, targets };
   });
 }

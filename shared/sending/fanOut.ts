@@ -65,19 +65,29 @@ function isMissed({ reconciledAt }: Device, visibleAfterMs: number, now: Date): 
 }
 
 /**
- * The targets of an earlier try as they are pushed now: a group push that could reach a former device of the recipient
- * becomes a direct push to each of their devices (P7).
+ * The targets of an earlier try as they are pushed now. A group push that could reach a former device of the recipient
+ * becomes a direct push to each of their devices (P7). A push to a channel that the recipient no longer has goes to the
+ * channels that they have registered since the send: a device may have changed its channel meanwhile.
  */
 export function toCurrentTargets(
   targets: readonly PendingTarget[],
   listing: DeviceListing,
+  sentAt: Date,
 ): readonly PendingTarget[] {
-  return targets.flatMap((target) => {
-    if (target.channelKey !== undefined || !listing.directOnly.has(target.platform)) return [target];
-    return listing.devices
-      .filter(({ platform, sender }) => platform === target.platform && sender === target.sender)
-      .map((device) => ({ ...toDirectTarget(device), ...(target.dueAt && { dueAt: target.dueAt }) }));
+  const current = targets.flatMap((target) => {
+    const { sender, platform, channelKey, dueAt } = target;
+    const own = listing.devices.filter((device) => device.platform === platform && device.sender === sender);
+    const toEach = (devices: readonly Device[]) =>
+      devices.map((device) => ({ ...toDirectTarget(device), ...(dueAt && { dueAt }) }));
+    if (channelKey === undefined) return listing.directOnly.has(platform) ? toEach(own) : [target];
+    if (own.some((device) => device.channelKey === channelKey)) return [target];
+    return toEach(own.filter(({ createdAt }) => createdAt > sentAt));
   });
+  return current.filter(
+    ({ platform, channelKey }, i) =>
+      channelKey === undefined ||
+      current.findIndex((one) => one.channelKey === channelKey && one.platform === platform) === i,
+  );
 }
 
 /**

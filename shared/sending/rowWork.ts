@@ -68,7 +68,7 @@ async function workOnSend(
     if (await rollBack(options, held, context.signal)) context.log.warn("rolled_back");
     return { outcomes: [] };
   }
-  const recipients = await listRecipients(options, live, context);
+  const recipients = await listRecipients(options, { pending: live, sentAt: held.row.createdAt }, context);
   // Without its topic, which is not stored: a late repetition must not replace what is newer.
   const message: PushMessage = { notificationId: held.id, expiresAt, urgency, display };
   if (!isLeased(held.row, clock.now())) return { outcomes: [] };

@@ -88,7 +88,8 @@ export function toPending({ recipientKeys }: Sending): readonly PendingRecipient
 export type Listed = Promise<readonly Recipient[] | undefined>;
 
 export function listDevices(options: SendingOptions, sending: Sending, context: CallContext): Listed {
-  return listRecipients(options, toPending(sending), context).catch((error: unknown) => {
+  const send = { pending: toPending(sending), sentAt: sending.draft.createdAt };
+  return listRecipients(options, send, context).catch((error: unknown) => {
     context.log.warn("devices_not_listed", { cause: toCause(error) });
     return undefined;
   });

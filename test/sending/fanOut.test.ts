@@ -99,10 +99,25 @@ test("every recipient with a device is in exactly one tag call of its platform",
 test("P7: where a group push could reach a former device, each device is pushed to directly, in a later try too", () => {
   const one = recipient(["apns", OLD], ["apns", OLD], ["wns", OLD]);
   const listing = { ...one.listing, directOnly: new Set<Platform>(["apns"]) };
-  const again = { ...one, listing, targets: toCurrentTargets(one.targets, listing) };
+  const again = { ...one, listing, targets: toCurrentTargets(one.targets, listing, now) };
   const first = { ...one, listing, targets: toTargets(listing, senders, now) };
   for (const tried of [again, first])
     expect(describe([tried])).toEqual(["apns device 1", "apns device 1", "wns tags 1"]);
+});
+
+test("P3: what waits for a channel that its recipient no longer has goes to those registered since, once each", () => {
+  const [sentAt, since] = [new Date(now.getTime() - 1000), 999];
+  const before = recipient(["browser", OLD], ["browser", OLD], ["browser", OLD]);
+  const [kept, ...left] = before.targets;
+  const after = recipient(["browser", since], ["browser", OLD], ["apns", since]);
+  const [moved] = after.listing.devices;
+  const devices = [...before.listing.devices.slice(0, 1), ...after.listing.devices];
+  const listing = { ...before.listing, devices };
+  expect(toCurrentTargets(before.targets, listing, sentAt)).toEqual([
+    kept,
+    { sender: "webPush", platform: "browser", channelKey: moved?.channelKey },
+  ]);
+  expect(left).toHaveLength(2);
 });
 
 test("what is not due yet, or has no sender any more, takes no call", () => {

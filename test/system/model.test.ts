@@ -313,10 +313,24 @@ class Reinstall implements Command {
   }
   check = () => hasDirect(this.user);
   run = async ({ devices }: Model) => {
-    if (devices.isGone(this.user, this.destination)) await devices.reinstall(this.user, this.destination);
+    if (devices.isGone(this.user, this.destination)) await devices.move(this.user, this.destination);
     else devices.uninstall(this.user, this.destination);
   };
   toString = () => `${this.destination} device of ${this.user} goes, or comes back`;
+}
+
+/** The push service gives a device another address. */
+class Move implements Command {
+  readonly user: User;
+  readonly destination: Destination;
+  constructor(user: User, destination: Destination) {
+    this.user = user;
+    this.destination = destination;
+  }
+  check = ({ devices }: Readonly<Model>) =>
+    hasDirect(this.user) && !devices.isGone(this.user, this.destination);
+  run = ({ devices }: Model) => devices.move(this.user, this.destination);
+  toString = () => `${this.destination} device of ${this.user} gets another address`;
 }
 
 async function redeliver(real: Real, seconds = LONG_SECONDS): Promise<void> {
@@ -345,6 +359,9 @@ const commands = fc.commands(
     fc
       .tuple(fc.constantFrom(...USERS), fc.constantFrom(...DESTINATIONS))
       .map(([user, destination]) => new Reinstall(user, destination)),
+    fc
+      .tuple(fc.constantFrom(...USERS), fc.constantFrom(...DESTINATIONS))
+      .map(([user, destination]) => new Move(user, destination)),
   ],
   { maxCommands: 14 },
 );
@@ -398,6 +415,7 @@ test("P3: a destination that is away, asks to wait, or has lost a device holds u
     new Send(["ann"]),
     new SwitchDestination("north", "throttled"),
     new Send(["ann", "bob", "dee"]), // as many as pause it
+    new Move("bob", "south"),
     new SwitchDestination("south", "up"),
     new Redeliver(true), // what has waited for both since they were away is due
     new Settle(),

@@ -37,8 +37,8 @@ export interface ModelDevices {
   readonly states: Record<Destination, State>;
   /** The app is removed: its address answers that it is gone. */
   readonly uninstall: (user: string, destination: Destination) => void;
-  /** The app is there again, under another address. */
-  readonly reinstall: (user: string, destination: Destination) => Promise<void>;
+  /** The app is there again, or goes on, under another address. */
+  readonly move: (user: string, destination: Destination) => Promise<void>;
   readonly isGone: (user: string, destination: Destination) => boolean;
   readonly addressesOf: (users: readonly string[]) => readonly string[];
   /** The service looks for refusals in a row in one call only, and a call that dies may not record the pause. */
@@ -58,6 +58,8 @@ const userOf = (address: string) => address.split(".")[1] ?? "";
 export function createModelDevices(toApi: () => Api): ModelDevices {
   const direct = createDirectSender(["adm"]);
   const addresses = new Map<string, string>();
+  /** Where a device that has changed its address is now. */
+  const successors = new Map<string, string>();
   const gone = new Set<string>();
   const states: ModelDevices["states"] = { north: "up", south: "up" };
   const pauses = createPauses(() => Date.now() + toApi().time.aheadMs);
@@ -75,12 +77,19 @@ export function createModelDevices(toApi: () => Api): ModelDevices {
     const path = `/api/installations/${destination}`;
     const answer = await toApi().as(user, "PUT", path, { platform: "adm", pushChannel: address });
     expect(answer.status, answer.text).toBeLessThan(300);
+    const before = addresses.get(`${destination}.${user}`);
+    if (before !== undefined && !gone.has(before)) successors.set(before, address);
     addresses.set(`${destination}.${user}`, address);
   };
   const isAccepted = (address: string, id: string) =>
     direct.pushes.some(
       (push) => push.address === address && push.notificationId === id && push.outcome === "accepted",
     );
+  /** The address that took the push, or the one at which the device waits for it. */
+  const follow = (address: string, id: string): string => {
+    const next = isAccepted(address, id) ? undefined : successors.get(address);
+    return next === undefined ? address : follow(next, id);
+  };
   const devices: ModelDevices = {
     direct,
     isHubUp: true,
@@ -94,7 +103,7 @@ export function createModelDevices(toApi: () => Api): ModelDevices {
       ]);
     },
     uninstall: (user, destination) => void gone.add(addresses.get(`${destination}.${user}`) ?? ""),
-    reinstall: install,
+    move: install,
     isGone: (user, destination) => gone.has(addresses.get(`${destination}.${user}`) ?? ""),
     addressesOf: (users) => [...addresses.values()].filter((address) => users.includes(userOf(address))),
     beginCall: pauses.beginCall,
@@ -102,13 +111,13 @@ export function createModelDevices(toApi: () => Api): ModelDevices {
       const isOwed = (user: string) => !erased.has(user) && !deleted.has(user);
       const toHub = to.filter((user) => HUB_USERS.includes(user) && isOwed(user));
       if (devices.isHubUp) expect(channelsOf(toApi(), id)).toEqual(expect.arrayContaining(toHub));
-      for (const address of known)
+      for (const address of known.map((one) => follow(one, id)))
         if (isOwed(userOf(address)) && stateOf(address) === "up" && !gone.has(address))
           expect(isAccepted(address, id), `${id} at ${address}`).toBe(true);
       expect(pauses.broken).toEqual([]);
     },
     toReceipt: ({ id = "", addresses: known }, user) => {
-      const own = known.filter((address) => userOf(address) === user);
+      const own = known.filter((address) => userOf(address) === user).map((one) => follow(one, id));
       const isOfHub = HUB_USERS.includes(user);
       const isAtHub = channelsOf(toApi(), id).includes(user);
       const open = own.filter((address) => stateOf(address) !== "up" && !isAccepted(address, id));

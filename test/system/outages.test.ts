@@ -219,6 +219,19 @@ describe("a sender that takes no push", () => {
       },
     );
 
+    test("P3: that cannot be reached while a device changes its push channel gives it the push there", async () => {
+      tried.fail("cannot be reached");
+      const sent = await send();
+      expect(await receipt(sent)).toBe("pending");
+      await registerPhone(api, tried.platform, tried.platform, `north.new-${tried.platform}`);
+      tried.recover();
+      api.advance(901);
+      await redeliver(api);
+      expect(tried.pushedTo(idOf(sent))).toEqual([`north.new-${tried.platform}`]);
+      expect(await receipt(sent)).toBe("accepted");
+      await registerPhone(api, tried.platform, tried.platform);
+    });
+
     test("that refuses a push for good, while the store marks nothing: a 202, and a receipt that says so later", async () => {
       tried.fail("refuses the push");
       proxy.decide = (request) => (isMark(request) ? storeError(403, "No") : undefined);
