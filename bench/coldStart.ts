@@ -1,44 +1,39 @@
 // Question: what does loading our bundle cost, beside a bare app of one function that is bundled the same way?
-// Each load in a fresh process, the variants alternating; the time is from the process's start until the functions are
-// registered. Run: npm run bench
+// With a hub as the only sender, and with all senders: the hub, Web Push with VAPID keys, and MPNS with a certificate. Each
+// load in a fresh process, the variants alternating. The time is from the process's start until all functions are registered;
+// the time of the import alone is beside it, because the platform may start Node in advance.
+// Run: npm run bench -- coldStart
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
-import Module from "node:module";
 import { join } from "node:path";
-import { pathToFileURL } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { createCertificateAuthority } from "../local/certificateAuthority.ts";
 import { bundle, bundleApp } from "../scripts/bundle.ts";
 import { root } from "../scripts/root.ts";
-import { runChild } from "./children.ts";
-import { toSummary } from "./report.ts";
+import { createVapidKey } from "../scripts/vapidKey.ts";
+import { runChild } from "./helpers/children.ts";
+import type { Loaded } from "./helpers/loadBundle.ts";
+import { reportAtMost, toRatios, toSummary } from "./helpers/report.ts";
 
 const ROUNDS = 15;
+const LIMIT = 1.25;
+const VARIANTS = ["bare", "hub", "all senders"] as const;
 const BARE = `import { app } from "@azure/functions";
 app.http("bare", { methods: ["GET"], handler: () => ({ body: "ok" }) });
 `;
+const LOADER = fileURLToPath(import.meta.resolve("./helpers/loadBundle.ts"));
+const SERVICE_NAME = "push.example.com";
+const HUB = {
+  STORAGE_TABLE_ENDPOINT: "https://account.table.core.windows.net",
+  NOTIFICATION_HUB_CONNECTION_STRING:
+    "Endpoint=sb://namespace.servicebus.windows.net/;SharedAccessKeyName=ListenAndSend;SharedAccessKey=a2V5",
+  NOTIFICATION_HUB_NAME: "hub",
+  AUTH_ISSUER: "https://login.microsoftonline.com/00000000-0000-0000-0000-000000000000/v2.0",
+  AUTH_AUDIENCE: "00000000-0000-0000-0000-000000000000",
+  PAYLOAD_KEK: "https://vault.vault.azure.net/keys/payload-kek",
+};
+type Variant = (typeof VARIANTS)[number];
 
-const [entry] = process.argv.slice(2);
-if (entry === undefined) await compare();
-else await load(entry);
-
-/** In the child: a core module that takes registrations, as the Functions worker supplies it. */
-async function load(path: string): Promise<void> {
-  const core = {
-    setProgrammingModel: () => undefined,
-    registerFunction: () => ({ dispose: () => undefined }),
-    registerHook: () => ({ dispose: () => undefined }),
-    log: () => undefined,
-    getProgrammingModel: () => undefined,
-    Disposable: Object,
-    version: "4.0.0",
-    hostVersion: "4.0.0",
-  };
-  const original = Reflect.get(Module.prototype, "require") as (id: string) => unknown;
-  Reflect.set(Module.prototype, "require", function (this: unknown, id: string) {
-    return id === "@azure/functions-core" ? core : original.call(this, id);
-  });
-  await import(pathToFileURL(path).href);
-  process.send?.(performance.now()); // since the process began
-  process.disconnect();
-}
+await compare();
 
 async function compare(): Promise<void> {
   // Inside the repository, where the bare app finds its library.
@@ -48,30 +43,45 @@ async function compare(): Promise<void> {
     await writeFile(join(directory, "bare.ts"), BARE);
     await bundle(join(directory, "bare.ts"), join(directory, "bare"));
     await bundleApp(join(directory, "ours"));
+    await bundle(LOADER, join(directory, "loader")); // so that Node does not load what removes types
+    const loader = pathToFileURL(join(directory, "loader/main.js")).href;
     await writeFile(join(directory, "package.json"), '{ "type": "module" }');
-    const variants = ["bare", "ours"] as const;
-    const results = { bare: [] as number[], ours: [] as number[] };
+    const settings = { bare: {}, hub: HUB, "all senders": { ...HUB, ...(await createSenderSettings()) } };
+    const results = new Map<Variant, Loaded[]>(VARIANTS.map((name) => [name, []]));
     for (let round = 0; round < ROUNDS; round++)
-      for (const variant of round % 2 === 0 ? variants : variants.toReversed())
-        results[variant].push(await measure(join(directory, variant, "main.js")));
-    for (const variant of variants) console.log(`${variant}, ms: ${toSummary(results[variant], 0)}`);
-    const ratios = results.ours.map((value, i) => value / (results.bare[i] ?? NaN));
-    console.log(`ratio: ${toSummary(ratios, 2)}`);
+      for (const name of round % 2 === 0 ? VARIANTS : VARIANTS.toReversed()) {
+        const path = join(directory, name === "bare" ? "bare" : "ours", "main.js");
+        const env = { PATH: process.env["PATH"], ...settings[name] };
+        results.get(name)?.push((await runChild(loader, [path], env)) as Loaded); // what it sends
+      }
+    print((name, member) => (results.get(name) ?? []).map((one) => one[member]));
   } finally {
     await rm(directory, { recursive: true });
   }
 }
 
-async function measure(path: string): Promise<number> {
-  const elapsedMs = await runChild(import.meta.url, [path], {
-    PATH: process.env["PATH"],
-    STORAGE_TABLE_ENDPOINT: "https://account.table.core.windows.net",
-    NOTIFICATION_HUB_CONNECTION_STRING:
-      "Endpoint=sb://namespace.servicebus.windows.net/;SharedAccessKeyName=ListenAndSend;SharedAccessKey=a2V5",
-    NOTIFICATION_HUB_NAME: "hub",
-    AUTH_ISSUER: "https://login.microsoftonline.com/00000000-0000-0000-0000-000000000000/v2.0",
-    AUTH_AUDIENCE: "00000000-0000-0000-0000-000000000000",
-    PAYLOAD_KEK: "https://vault.vault.azure.net/keys/payload-kek",
-  });
-  return Number(elapsedMs);
+async function createSenderSettings(): Promise<Record<string, string>> {
+  const authority = await createCertificateAuthority("bench authority");
+  const mpns = await authority.issue({ commonName: SERVICE_NAME, usages: ["client"] });
+  return {
+    VAPID_KEYS: JSON.stringify({ keys: [createVapidKey().jwk] }),
+    VAPID_SUBJECT: "mailto:push@example.com",
+    MPNS_CERTIFICATE: mpns.certificate + authority.certificate,
+    MPNS_PRIVATE_KEY: mpns.privateKey,
+    MPNS_SERVICE_NAME: SERVICE_NAME,
+    MPNS_CA: authority.certificate,
+    MPNS_HOSTS: SERVICE_NAME,
+  };
+}
+
+function print(of: (name: Variant, member: keyof Loaded) => readonly number[]): void {
+  for (const name of VARIANTS) {
+    console.log(`${name}, since the process began, ms: ${toSummary(of(name, "sinceStartMs"), 0)}`);
+    console.log(`${name}, the import alone, ms: ${toSummary(of(name, "importMs"), 0)}`);
+  }
+  for (const name of ["hub", "all senders"] as const) {
+    const ratios = (member: keyof Loaded) => toRatios(of(name, member), of("bare", member));
+    console.log(`${name}, the import alone, to the bare app's: ${toSummary(ratios("importMs"), 2)}`);
+    reportAtMost({ what: `cold start, ${name}, to a bare app`, values: ratios("sinceStartMs") }, LIMIT);
+  }
 }

@@ -7,8 +7,8 @@ import { Secret } from "../shared/base/secret.ts";
 import { openPayload, sealPayload } from "../shared/crypto/payload.ts";
 import type { RecipientKey } from "../shared/crypto/keyring.ts";
 import { createNotificationId } from "../shared/domain/id.ts";
-import { runChild } from "./children.ts";
-import { toSummary } from "./report.ts";
+import { runChild } from "./helpers/children.ts";
+import { reportAtLeast, toRatios, toSummary } from "./helpers/report.ts";
 
 const ROUNDS = 7;
 const LIMIT = 6; // times less CPU
@@ -83,7 +83,7 @@ async function compare(): Promise<void> {
         }
       for (const one of VARIANTS)
         console.log(`${name} ${bytes} bytes, ${one}, µs of CPU: ${toSummary(results[one], 1)}`);
-      const ratios = results.jose.map((value, i) => value / (results.ours[i] ?? NaN));
-      console.log(`${name} ${bytes} bytes, jose / ours (at least ${LIMIT}): ${toSummary(ratios, 1)}`);
+      const values = toRatios(results.jose, results.ours);
+      reportAtLeast({ what: `${name}, ${bytes / 1024} KB, jose's CPU to ours`, values, digits: 1 }, LIMIT);
     }
 }

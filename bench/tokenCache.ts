@@ -5,8 +5,8 @@ import { generateKeyPairSync } from "node:crypto";
 import { createRemoteJWKSet, customFetch, jwtVerify, SignJWT } from "jose";
 import { createTokenVerifier } from "../shared/auth/token.ts";
 import { createLog } from "../shared/base/log.ts";
-import { runChild } from "./children.ts";
-import { toSummary } from "./report.ts";
+import { runChild } from "./helpers/children.ts";
+import { reportAtLeast, toRatios, toSummary } from "./helpers/report.ts";
 
 const ROUNDS = 7;
 const TOKENS = 500;
@@ -109,7 +109,7 @@ async function compare(): Promise<void> {
         results.get(name)?.push(Number(await runChild(import.meta.url, [name, alg])));
       }
     for (const [name, values] of results) console.log(`${alg}, ${name}, µs of CPU: ${toSummary(values, 2)}`);
-    const ratios = (results.get("jose") ?? []).map((value, i) => value / (results.get("ours")?.[i] ?? NaN));
-    console.log(`${alg}, jose / ours (at least ${LIMIT}): ${toSummary(ratios, 1)}`);
+    const values = toRatios(results.get("jose") ?? [], results.get("ours") ?? []);
+    reportAtLeast({ what: `a token seen before, ${alg}, jose's CPU to ours`, values, digits: 1 }, LIMIT);
   }
 }

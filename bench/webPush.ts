@@ -12,8 +12,8 @@ import { createNotificationId } from "../shared/domain/id.ts";
 import type { Subscription } from "../shared/domain/installation.ts";
 import type { PushMessage } from "../shared/push/sender.ts";
 import { buildWebPushRequest } from "../shared/push/webPushRequest.ts";
-import { runChild } from "./children.ts";
-import { toMedian, toSummary } from "./report.ts";
+import { runChild } from "./helpers/children.ts";
+import { reportAtMost, toMedian, toSummary } from "./helpers/report.ts";
 
 const ROUNDS = 7;
 const SUBSCRIPTIONS = 1000;
@@ -98,11 +98,11 @@ async function compare(): Promise<void> {
         1,
       )}`,
     );
-  for (const [name, limit] of [
-    ["web-push", 0.4],
-    ["floor", 1.5],
+  for (const [name, label, limit] of [
+    ["web-push", "the package web-push", 0.4],
+    ["floor", "one key generation and one derivation", 1.5],
   ] as const) {
-    const ratios = rounds.map((costs) => costs.ours / costs[name]);
-    console.log(`ours / ${name} (at most ${limit}): ${toSummary(ratios, 2)}`);
+    const values = rounds.map((costs) => costs.ours / costs[name]);
+    reportAtMost({ what: `a Web Push message, CPU to ${label}`, values }, limit);
   }
 }
