@@ -1,43 +1,52 @@
-// The file that the Functions host loads: reads the settings, builds the app, registers its functions. A setting that is
-// missing or unsafe stops the start here.
-import { setTimeout } from "node:timers/promises";
-import { getCACertificates, setDefaultCACertificates } from "node:tls";
+// The file that the Functions host loads: reads the settings and registers the functions, and then loads what is behind them
+// in the background. A setting that is missing or unsafe stops the start here; one that only an SDK can judge ends the
+// process a moment later.
 import { app as functions } from "@azure/functions";
-import { createClock } from "../shared/base/clock.ts";
 import { parseConfig, toConfigErrorText } from "../shared/config/config.ts";
-import { createLog } from "../shared/base/log.ts";
-import { createApp } from "./app.ts";
-import { toHttpHandler } from "./http/handler.ts";
-import { toTimerHandler } from "./timer.ts";
+import { createLog, toCause } from "../shared/base/log.ts";
+import type { Handlers } from "./handlers.ts";
+import { type RouteEntry, ROUTES, TIMERS } from "./routeTable.ts";
 
-const config = parseConfig(process.env);
-if (!config.ok) throw new Error(toConfigErrorText(config.error));
-const { extraAuthorities } = config.value;
+const read = parseConfig(process.env);
+if (!read.ok) throw new Error(toConfigErrorText(read.error));
+const config = read.value;
 // Before any connection is made: storage, hub, vault, issuers and push services are all verified against these too.
-if (extraAuthorities !== undefined)
-  setDefaultCACertificates([...getCACertificates("default"), ...extraAuthorities]);
+if (config.extraAuthorities !== undefined) {
+  const tls = process.getBuiltinModule("node:tls"); // not imported: few need it, and it takes time
+  tls.setDefaultCACertificates([...tls.getCACertificates("default"), ...config.extraAuthorities]);
+}
 // The platform captures the console.
 const log = createLog((level, line) => console[level](line));
-const app = createApp(config.value, createClock(log), log, sleep);
+const stopping = new AbortController();
 
-function sleep(ms: number, signal: AbortSignal): Promise<void> {
-  return setTimeout(ms, undefined, { signal });
+let loading: Promise<Handlers> | undefined;
+function load(): Promise<Handlers> {
+  loading ??= import("./handlers.ts").then(({ createHandlers }) =>
+    createHandlers(config, log, stopping.signal),
+  );
+  return loading;
 }
 
 // Streams, because bodies may be chunked and are counted while they arrive.
 functions.setup({ enableHttpStream: true });
-for (const route of app.routes)
-  functions.http(route.name, {
-    methods: [...route.methods],
-    route: route.path,
+for (const [name, { methods, path, caller }] of Object.entries<RouteEntry>(ROUTES))
+  functions.http(name, {
+    methods: [...methods],
+    route: path,
     // The code checks bearer tokens; the host checks function keys.
-    authLevel: route.caller === "sender" && app.senderAuth === "functionKey" ? "function" : "anonymous",
-    handler: toHttpHandler(route, app),
+    authLevel: caller === "sender" && config.senders.auth === "functionKey" ? "function" : "anonymous",
+    handler: async (request, context) => (await load()).http.get(name)?.(request, context) ?? { status: 404 },
   });
-const stopping = new AbortController();
 functions.hook.appTerminate(() => stopping.abort());
-for (const timer of app.timers)
-  functions.timer(timer.name, {
-    schedule: timer.schedule,
-    handler: toTimerHandler(timer, stopping.signal),
+for (const name of TIMERS)
+  functions.timer(name, {
+    schedule: config.schedules[name],
+    handler: async (timer, context) => (await load()).timers.get(name)?.(timer, context),
   });
+
+setImmediate(() => {
+  load().catch((error: unknown) => {
+    log.error("start_failed", { cause: toCause(error) });
+    process.exit(1);
+  });
+});

@@ -1,4 +1,5 @@
-// The route table: every HTTP function, who may call it, and how long it may take. Start reading here.
+// Every HTTP function with its handler and its description; routeTable.ts says who may call it, and how long it may take.
+// Start reading here.
 import type { Config } from "../shared/config/config.ts";
 import type { Platform } from "../shared/domain/installation.ts";
 import type { Service } from "../shared/service.ts";
@@ -15,6 +16,7 @@ import { describeMarkRead, markRead } from "./markRead.ts";
 import { toOpenApi } from "./openapi/openApi.ts";
 import { describeRegisterInstallation, registerInstallation } from "./registerInstallation.ts";
 import { describeRemoveInstallation, removeInstallation } from "./removeInstallation.ts";
+import { ROUTES } from "./routeTable.ts";
 import { describeSendSecure, sendSecure } from "./sendSecure.ts";
 
 type RouteConfig = Pick<Config, "limits" | "alertText" | "senders" | "tokens">;
@@ -33,10 +35,7 @@ export function createRoutes(
     ...createServiceRoutes(service, pushConfig),
     {
       name: "getOpenApi",
-      methods: ["GET", "HEAD"],
-      path: "openapi.json",
-      timeoutMs: 5_000,
-      caller: "anyone",
+      ...ROUTES.getOpenApi,
       handle: getOpenApi(() => toOpenApi(routes, config)),
       describe: describeGetOpenApi,
     },
@@ -48,28 +47,19 @@ function createSenderRoutes(service: Service, { limits, alertText }: RouteConfig
   return [
     {
       name: "sendSecure",
-      methods: ["POST"],
-      path: "notifications",
-      timeoutMs: 10_000,
-      caller: "sender",
+      ...ROUTES.sendSecure,
       handle: sendSecure(service, limits.maxPayloadBytes),
       describe: () => describeSendSecure(limits, alertText),
     },
     {
       name: "getReceipts",
-      methods: ["POST"],
-      path: "receipts",
-      timeoutMs: 10_000,
-      caller: "sender",
+      ...ROUTES.getReceipts,
       handle: getReceipts(service),
       describe: describeGetReceipts,
     },
     {
       name: "eraseRecipient",
-      methods: ["POST"],
-      path: "recipients/erase",
-      timeoutMs: 10_000,
-      caller: "sender",
+      ...ROUTES.eraseRecipient,
       handle: eraseRecipient(service),
       describe: describeEraseRecipient,
     },
@@ -80,38 +70,25 @@ function createNotificationRoutes(service: Service): readonly Route[] {
   return [
     {
       name: "getNotification",
-      methods: ["GET"],
-      path: "notifications/{id}",
-      timeoutMs: 5_000,
-      caller: "device",
+      ...ROUTES.getNotification,
       handle: getNotification(service),
       describe: describeGetNotification,
     },
     {
       name: "listNotifications",
-      methods: ["GET"],
-      path: "notifications",
-      timeoutMs: 5_000,
-      query: ["unread", "limit", "cursor"],
-      caller: "device",
+      ...ROUTES.listNotifications,
       handle: listNotifications(service),
       describe: describeListNotifications,
     },
     {
       name: "markRead",
-      methods: ["PUT"],
-      path: "notifications/{id}/read",
-      timeoutMs: 10_000,
-      caller: "device",
+      ...ROUTES.markRead,
       handle: markRead(service),
       describe: describeMarkRead,
     },
     {
       name: "deleteNotification",
-      methods: ["DELETE"],
-      path: "notifications/{id}",
-      timeoutMs: 10_000,
-      caller: "device",
+      ...ROUTES.deleteNotification,
       handle: deleteNotification(service),
       describe: describeDeleteNotification,
     },
@@ -126,19 +103,13 @@ function createInstallationRoutes(
   return [
     {
       name: "registerInstallation",
-      methods: ["PUT"],
-      path: "installations/{installationId}",
-      timeoutMs: 10_000,
-      caller: "device",
+      ...ROUTES.registerInstallation,
       handle: registerInstallation(service, platforms),
       describe: () => describeRegisterInstallation(limits, platforms()),
     },
     {
       name: "removeInstallation",
-      methods: ["DELETE"],
-      path: "installations/{installationId}",
-      timeoutMs: 10_000,
-      caller: "device",
+      ...ROUTES.removeInstallation,
       handle: removeInstallation(service),
       describe: describeRemoveInstallation,
     },
@@ -149,19 +120,13 @@ function createServiceRoutes(service: Service, pushConfig: PushConfig): readonly
   return [
     {
       name: "getPushConfig",
-      methods: ["GET", "HEAD"],
-      path: "push-config",
-      timeoutMs: 5_000,
-      caller: "anyone",
+      ...ROUTES.getPushConfig,
       handle: getPushConfig(pushConfig),
       describe: describeGetPushConfig,
     },
     {
       name: "health",
-      methods: ["GET", "HEAD"],
-      path: "health",
-      timeoutMs: 5_000,
-      caller: "anyone",
+      ...ROUTES.health,
       handle: health(service),
       describe: describeHealth,
     },

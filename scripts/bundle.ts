@@ -1,19 +1,36 @@
-// Makes the bundle that is deployed: main.js, and beside it what is loaded only where there is a managed identity.
+// Makes the bundle that is deployed: main.js, and beside it what it loads in the background, and what is loaded only where there
+// is a managed identity.
 import { mkdir, mkdtemp, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { build, type Metafile, type OutputFile } from "esbuild";
+import * as esbuild from "esbuild";
+import type { Metafile, OutputFile, Plugin } from "esbuild";
 import { root } from "./root.ts";
 
-/** Bundles the app, into dist/ unless told otherwise; answers what went in. */
-export function bundleApp(directory = join(root, "dist")): Promise<Metafile> {
-  return bundle("functions/main.ts", directory);
+/**
+ * Bundles the app, into dist/ unless told otherwise; answers what went in. main.js is by itself, so that the start reads one
+ * small file; handlers.js and what it loads are read in the background.
+ */
+export async function bundleApp(directory = join(root, "dist")): Promise<Metafile> {
+  const main = await build("functions/main.ts", "main", directory);
+  const handlers = await build("functions/handlers.ts", "handlers", directory);
+  await write([...main.outputFiles, ...handlers.outputFiles], directory);
+  return {
+    inputs: { ...main.metafile.inputs, ...handlers.metafile.inputs },
+    outputs: { ...main.metafile.outputs, ...handlers.metafile.outputs },
+  };
 }
 
 /** Bundles an entry into a directory, which holds nothing else afterwards; answers what went in. */
 export async function bundle(entry: string, directory: string): Promise<Metafile> {
-  const { outputFiles, metafile } = await build({
+  const { outputFiles, metafile } = await build(entry, "main", directory);
+  await write(outputFiles, directory);
+  return metafile;
+}
+
+function build(entry: string, name: string, directory: string) {
+  return esbuild.build({
     absWorkingDir: root,
-    entryPoints: { main: entry },
+    entryPoints: { [name]: entry },
     outdir: directory,
     bundle: true,
     write: false,
@@ -25,21 +42,27 @@ export async function bundle(entry: string, directory: string): Promise<Metafile
     minify: true,
     keepNames: true, // class names of library errors stay what they are
     legalComments: "none", // the notices of what is bundled go into the package, not into the code
-    external: ["@azure/functions-core"], // supplied by the Functions worker; it is no npm package
-    alias: { open: join(root, "scripts/noBrowser.ts"), semver: join(root, "scripts/newNode.ts") },
+    external: [
+      "@azure/functions-core", // supplied by the Functions worker; it is no npm package
+      "open", // by which @azure/identity would sign a person in through a browser, where there is none
+    ],
+    plugins: [requireBuiltins, separateHandlers],
+    alias: { semver: join(root, "scripts/newNode.ts") },
     banner: {
       // @azure/functions is CommonJS and calls require() for Node's own modules.
       js: `import { createRequire } from "node:module"; const require = createRequire(import.meta.url);`,
     },
     logLevel: "warning",
   });
+}
+
+async function write(outputFiles: readonly OutputFile[], directory: string): Promise<void> {
   await mkdir(directory, { recursive: true });
   await replaceFiles(directory, outputFiles);
   const made = new Set(outputFiles.map(({ path }) => basename(path)));
   for (const entryOfDirectory of await readdir(directory, { withFileTypes: true }))
     if (entryOfDirectory.isFile() && !made.has(entryOfDirectory.name))
       await rm(join(directory, entryOfDirectory.name));
-  return metafile;
 }
 
 /** Each file appears with its whole content: a host may load the bundle at the same time. */
@@ -55,3 +78,31 @@ async function replaceFiles(directory: string, files: readonly OutputFile[]): Pr
     await rm(unfinished, { recursive: true });
   }
 }
+
+/**
+ * Two of Node's own modules are required, not imported: an import reads every export, also those that are made when they are
+ * first read. `node:http` would load all of fetch, and `node:process` would open the standard streams
+ * (docs/performance.md, "Cold start").
+ */
+const requireBuiltins: Plugin = {
+  name: "require builtins",
+  setup: (bundler) => {
+    const namespace = "builtin";
+    bundler.onResolve({ filter: /^(?:node:)?(?:http|process)$/ }, ({ path, kind }) =>
+      kind === "import-statement" ? { path: `node:${path.replace("node:", "")}`, namespace } : undefined,
+    );
+    bundler.onLoad({ filter: /./, namespace }, ({ path }) => ({
+      contents: `module.exports = require(${JSON.stringify(path)});`,
+    }));
+  },
+};
+
+/** What main.ts loads later is a bundle of its own. */
+const separateHandlers: Plugin = {
+  name: "separate handlers",
+  setup: (bundler) => {
+    bundler.onResolve({ filter: /^\.\/handlers\.ts$/ }, ({ kind }) =>
+      kind === "dynamic-import" ? { path: "./handlers.js", external: true } : undefined,
+    );
+  },
+};

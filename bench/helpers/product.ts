@@ -3,6 +3,7 @@
 import { HttpRequest, type HttpResponseInit, type InvocationContext } from "@azure/functions";
 import { createApp } from "../../functions/app.ts";
 import { toHttpHandler } from "../../functions/http/handler.ts";
+import type { RouteName } from "../../functions/routeTable.ts";
 import type { Issuer } from "../../local/issuer.ts";
 import { createClock } from "../../shared/base/clock.ts";
 import { createLog } from "../../shared/base/log.ts";
@@ -11,7 +12,7 @@ import { createSettings } from "../../test/helpers/calls.ts";
 
 export interface Product {
   /** Calls a handler. Throws where its answer is a failure. */
-  readonly call: (name: string, request: HttpRequest) => Promise<HttpResponseInit>;
+  readonly call: (name: RouteName, request: HttpRequest) => Promise<HttpResponseInit>;
   /** Answers of the table server so far. */
   readonly counts: { calls: number };
   /** Moves the clock: after two minutes a device is reached by its tag. */

@@ -10,6 +10,7 @@ import { err, ok, type Result } from "../../shared/base/result.ts";
 import { Secret } from "../../shared/base/secret.ts";
 import { UserId } from "../../shared/domain/notification.ts";
 import { type Answer, type Failure, toProblem } from "../../shared/problem.ts";
+import type { RouteEntry, RouteName } from "../routeTable.ts";
 import type { Description } from "./description.ts";
 import { checkQuery } from "./query.ts";
 
@@ -28,20 +29,13 @@ type Access =
   | { readonly caller: "sender"; readonly handle: (call: Call, sender: Secret<string>) => Handled }
   | { readonly caller: "anyone"; readonly handle: (call: Call) => Handled };
 
-export type Route = Access & {
-  /** The function's name in Azure, and the name of its file. */
-  readonly name: string;
-  /** The Functions host answers 404 to any other method. */
-  readonly methods: readonly ("GET" | "HEAD" | "PUT" | "POST" | "DELETE")[];
-  /** After the `api` prefix, with `{parameters}`. */
-  readonly path: string;
-  /** The answer is given within this time, whatever happens. */
-  readonly timeoutMs: number;
-  /** The query parameters that the route knows. */
-  readonly query?: readonly string[];
-  /** For the API's document. Called when the document is first asked for. */
-  readonly describe: () => Description;
-};
+export type Route = Access &
+  RouteEntry & {
+    /** The function's name in Azure, and the name of its file. */
+    readonly name: RouteName;
+    /** For the API's document. Called when the document is first asked for. */
+    readonly describe: () => Description;
+  };
 
 export interface HandlerOptions {
   readonly tokens: TokenVerifier;

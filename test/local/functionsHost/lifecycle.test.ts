@@ -343,21 +343,35 @@ describe("the project's own bundle", () => {
     await expect(start).rejects.toThrow(/AUTH_ISSUER: is missing/);
   });
 
+  const createSettings = () => ({
+    STORAGE_CONNECTION_STRING: inject("storageConnectionString"),
+    TABLE_PREFIX: `t${randomUUID().replaceAll("-", "").slice(0, 20)}`,
+    NOTIFICATION_HUB_CONNECTION_STRING: "Endpoint=sb://127.0.0.1;SharedAccessKeyName=x;SharedAccessKey=eA==",
+    NOTIFICATION_HUB_NAME: "hub",
+    AUTH_ISSUER: "http://127.0.0.1:1",
+    AUTH_AUDIENCE: "api://push",
+    PAYLOAD_LOCAL_KEK: randomBytes(32).toString("base64"),
+    ALLOW_LOOPBACK: "true",
+  });
+
+  test("R154: ends when an SDK cannot work with a setting, and names it without its value", async () => {
+    const lines: string[] = [];
+    const host = await startFunctionsHostProcess({
+      appDirectory: PROJECT,
+      settings: { ...createSettings(), NOTIFICATION_HUB_CONNECTION_STRING: "no connection string" },
+      onLine: (line) => lines.push(line),
+    }).catch(() => undefined); // it may end before it listens, or just after
+    await host?.exited;
+    const line = lines.find((one) => one.includes("start_failed"));
+    expect(line).toContain("NOTIFICATION_HUB_CONNECTION_STRING: is not a hub's connection string");
+    expect(lines.join()).not.toContain("no connection string");
+  });
+
   test("answers with all of them", async () => {
     const host = await startHostForTest({
       appDirectory: PROJECT,
       keys: { default: "function-key" },
-      settings: {
-        STORAGE_CONNECTION_STRING: inject("storageConnectionString"),
-        TABLE_PREFIX: `t${randomUUID().replaceAll("-", "").slice(0, 20)}`,
-        NOTIFICATION_HUB_CONNECTION_STRING:
-          "Endpoint=sb://127.0.0.1;SharedAccessKeyName=x;SharedAccessKey=eA==",
-        NOTIFICATION_HUB_NAME: "hub",
-        AUTH_ISSUER: "http://127.0.0.1:1",
-        AUTH_AUDIENCE: "api://push",
-        PAYLOAD_LOCAL_KEK: randomBytes(32).toString("base64"),
-        ALLOW_LOOPBACK: "true",
-      },
+      settings: createSettings(),
     });
     const health = await fetch(`${host.url}/api/health`);
     expect([200, 503]).toContain(health.status);
