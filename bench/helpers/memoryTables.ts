@@ -21,74 +21,91 @@ interface Partition {
   isSorted: boolean;
 }
 
+interface State {
+  readonly partitions: Map<string, Partition>;
+  readonly counts: Map<string, number>;
+  /** Of the latest write; every row's ETag is one. */
+  version: number;
+}
+
 export function createMemoryTables(): CountedTables {
-  const partitions = new Map<string, Partition>();
-  const counts = new Map<string, number>();
-  let version = 0;
-  const open = (table: string, partitionKey: string): Partition => {
-    const name = `${table} ${partitionKey}`;
-    const known = partitions.get(name) ?? { rows: new Map<string, StoredRow>(), keys: [], isSorted: true };
-    partitions.set(name, known);
-    return known;
-  };
-  const count = (table: string, partitionKey: string, entities: number) => {
-    const name = `${table} ${partitionKey}`;
-    counts.set(name, (counts.get(name) ?? 0) + entities);
-  };
-  const put = ({ table, partitionKey, rowKey }: RowKey, values: Values): string => {
-    const partition = open(table, partitionKey);
-    if (!partition.rows.has(rowKey)) {
-      partition.isSorted &&= rowKey > (partition.keys.at(-1) ?? "");
-      partition.keys.push(rowKey);
-    }
-    const etag = String(++version);
-    partition.rows.set(rowKey, { partitionKey, rowKey, etag, values: { v: 1, ...values } });
-    return etag;
-  };
-  const find = ({ table, partitionKey, rowKey }: RowKey) => open(table, partitionKey).rows.get(rowKey);
+  const state: State = { partitions: new Map(), counts: new Map(), version: 0 };
+  const find = ({ table, partitionKey, rowKey }: RowKey) => open(state, table, partitionKey).rows.get(rowKey);
   const change = (key: RowKey, etag: string | undefined, toValues: (old: object) => Values) => {
-    count(key.table, key.partitionKey, 1);
+    count(state, key, 1);
     const old = find(key);
-    if (old?.etag !== etag) return Promise.resolve(undefined);
-    return Promise.resolve(put(key, toValues(old?.values ?? {})));
+    return Promise.resolve(old?.etag === etag ? put(state, key, toValues(old?.values ?? {})) : undefined);
   };
   return {
-    counts,
+    counts: state.counts,
     read: (key) => {
-      count(key.table, key.partitionKey, 1);
+      count(state, key, 1);
       return Promise.resolve(find(key));
     },
     list: (range, limit) => {
-      const rows = listRows(open(range.table, range.partitionKey), range, limit);
-      count(range.table, range.partitionKey, Math.max(1, rows.length));
+      const rows = listRows(open(state, range.table, range.partitionKey), range, limit);
+      count(state, range, Math.max(1, rows.length));
       return Promise.resolve(rows);
     },
     write: (key, values, etag) => change(key, etag, () => values),
     merge: (key, values, etag) => change(key, etag, (old) => ({ ...old, ...values })),
     remove: (key, etag) => {
-      count(key.table, key.partitionKey, 1);
+      count(state, key, 1);
       const isSame = find(key)?.etag === etag;
-      if (isSame) open(key.table, key.partitionKey).rows.delete(key.rowKey);
+      if (isSame) open(state, key.table, key.partitionKey).rows.delete(key.rowKey);
       return Promise.resolve(isSame);
     },
-    transact: (table, partitionKey, operations) => {
-      count(table, partitionKey, operations.length);
-      const { rows } = open(table, partitionKey);
-      if (!operations.every((operation) => isPossible(operation, rows.get(operation.rowKey))))
-        return Promise.resolve(undefined);
-      const etags = operations.map((operation) => {
-        if (operation.kind !== "delete")
-          return put({ table, partitionKey, rowKey: operation.rowKey }, operation.values);
-        rows.delete(operation.rowKey);
-        return undefined;
-      });
-      return Promise.resolve(etags);
-    },
+    transact: (table, partitionKey, operations) =>
+      Promise.resolve(transact(state, table, partitionKey, operations)),
     scan: () => Promise.resolve({ rows: [] }),
     listTables: () => Promise.resolve([]),
     makeTable: () => Promise.resolve(),
     dropTable: () => Promise.resolve(),
   };
+}
+
+function open({ partitions }: State, table: string, partitionKey: string): Partition {
+  const name = `${table} ${partitionKey}`;
+  const known = partitions.get(name) ?? { rows: new Map<string, StoredRow>(), keys: [], isSorted: true };
+  partitions.set(name, known);
+  return known;
+}
+
+function count(
+  { counts }: State,
+  { table, partitionKey }: Pick<RowKey, "table" | "partitionKey">,
+  entities: number,
+): void {
+  const name = `${table} ${partitionKey}`;
+  counts.set(name, (counts.get(name) ?? 0) + entities);
+}
+
+function put(state: State, { table, partitionKey, rowKey }: RowKey, values: Values): string {
+  const partition = open(state, table, partitionKey);
+  if (!partition.rows.has(rowKey)) {
+    partition.isSorted &&= rowKey > (partition.keys.at(-1) ?? "");
+    partition.keys.push(rowKey);
+  }
+  const etag = String(++state.version);
+  partition.rows.set(rowKey, { partitionKey, rowKey, etag, values: { v: 1, ...values } });
+  return etag;
+}
+
+function transact(
+  state: State,
+  table: string,
+  partitionKey: string,
+  operations: readonly TableOperation[],
+): readonly (string | undefined)[] | undefined {
+  count(state, { table, partitionKey }, operations.length);
+  const { rows } = open(state, table, partitionKey);
+  if (!operations.every((operation) => isPossible(operation, rows.get(operation.rowKey)))) return undefined;
+  return operations.map((operation) => {
+    const { kind, rowKey } = operation;
+    if (kind !== "delete") return put(state, { table, partitionKey, rowKey }, operation.values);
+    rows.delete(rowKey);
+    return undefined;
+  });
 }
 
 function isPossible(operation: TableOperation, row: StoredRow | undefined): boolean {
