@@ -16,7 +16,7 @@ import { CONTEXT, createProduct, type Product, toId, toRegistration, toRequest }
 import { reportAtMost, toRatios, toSummary } from "./helpers/report.ts";
 import { startHub } from "./helpers/servers.ts";
 
-const ROUNDS = 7;
+const ROUNDS = 5;
 const VARIANTS = ["floor", "naive", "product"] as const;
 const OPERATIONS = ["get", "send", "send, token", "send, key"] as const;
 const USERS = 20;
