@@ -11,8 +11,8 @@ import { createCertificateAuthority } from "../local/certificateAuthority.ts";
 import { toPort } from "../local/server.ts";
 import { parseHostRules } from "../shared/config/hostRules.ts";
 import { createPinnedTransport, type PinnedTransport } from "../shared/push/pinnedTransport.ts";
-import { runChild } from "./children.ts";
-import { toMedian, toSummary } from "./report.ts";
+import { runChild } from "./helpers/children.ts";
+import { toMedian, toSummary } from "./helpers/report.ts";
 
 const ROUNDS = 7;
 /** In each round every variant makes this many slices. The first ones warm up and are not counted. */
