@@ -1,6 +1,7 @@
 // Makes the bundle that is deployed: main.js, and beside it what it loads in the background, and what is loaded only where there
 // is a managed identity.
 import { mkdir, mkdtemp, readdir, rename, rm, writeFile } from "node:fs/promises";
+import { isBuiltin } from "node:module";
 import { basename, join } from "node:path";
 import * as esbuild from "esbuild";
 import type { Metafile, OutputFile, Plugin } from "esbuild";
@@ -46,7 +47,7 @@ function build(entry: string, name: string, directory: string) {
       "@azure/functions-core", // supplied by the Functions worker; it is no npm package
       "open", // by which @azure/identity would sign a person in through a browser, where there is none
     ],
-    plugins: [requireBuiltins, separateHandlers],
+    plugins: [requireBuiltins(name === "main" ? "all" : "the dearest"), separateHandlers],
     alias: { semver: join(root, "scripts/newNode.ts") },
     banner: {
       // @azure/functions is CommonJS and calls require() for Node's own modules.
@@ -80,22 +81,26 @@ async function replaceFiles(directory: string, files: readonly OutputFile[]): Pr
 }
 
 /**
- * Two of Node's own modules are required, not imported: an import reads every export, also those that are made when they are
- * first read. `node:http` would load all of fetch, and `node:process` would open the standard streams
- * (docs/performance.md, "Cold start").
+ * Node's own modules are required at the start, not imported: an import reads every export, also those that are made when they
+ * are first read. In the rest, which is loaded in the background, this is done for the two where it costs most: `node:http`
+ * would load all of fetch, and `node:process` would open the standard streams (docs/performance.md, "Cold start").
  */
-const requireBuiltins: Plugin = {
-  name: "require builtins",
-  setup: (bundler) => {
-    const namespace = "builtin";
-    bundler.onResolve({ filter: /^(?:node:)?(?:http|process)$/ }, ({ path, kind }) =>
-      kind === "import-statement" ? { path: `node:${path.replace("node:", "")}`, namespace } : undefined,
-    );
-    bundler.onLoad({ filter: /./, namespace }, ({ path }) => ({
-      contents: `module.exports = require(${JSON.stringify(path)});`,
-    }));
-  },
-};
+function requireBuiltins(which: "all" | "the dearest"): Plugin {
+  return {
+    name: "require builtins",
+    setup: (bundler) => {
+      const namespace = "builtin";
+      bundler.onResolve({ filter: /^(?:node:)?[a-z]\w*(?:\/\w+)?$/ }, ({ path, kind }) => {
+        const name = path.replace("node:", "");
+        const isWanted = which === "all" ? isBuiltin(path) : name === "http" || name === "process";
+        return kind === "import-statement" && isWanted ? { path: `node:${name}`, namespace } : undefined;
+      });
+      bundler.onLoad({ filter: /./, namespace }, ({ path }) => ({
+        contents: `module.exports = require(${JSON.stringify(path)});`,
+      }));
+    },
+  };
+}
 
 /** What main.ts loads later is a bundle of its own. */
 const separateHandlers: Plugin = {
