@@ -34,8 +34,7 @@ const [connectionString, tablePrefix, variant] = process.argv.slice(2);
 if (connectionString === undefined || tablePrefix === undefined) await compare();
 else {
   const work = variant === "row by row" ? purge : pass;
-  process.send?.(await work(connectionString, tablePrefix));
-  process.exit();
+  process.send?.(await work(connectionString, tablePrefix), () => process.exit());
 }
 
 /** In the child: the milliseconds of one pass. */

@@ -40,8 +40,7 @@ if (variant === undefined) await compare();
 else {
   const issuer = await createIssuer();
   const create = { floor, naive, product }[variant];
-  process.send?.(await measure(await create(issuer)));
-  process.exit();
+  process.send?.(await measure(await create(issuer)), () => process.exit());
 }
 
 async function measure(operations: Operations): Promise<Costs> {

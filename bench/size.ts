@@ -54,8 +54,7 @@ else {
   const issuer = await createIssuer();
   const world = { product: createWorld({ storage, hub, prefix, kek }, issuer), issuer };
   if (mode === "prepare") await prepare(world, { storage, prefix, size: Number(size) });
-  process.send?.(mode === "prepare" ? "done" : await measure(world));
-  process.exit();
+  process.send?.(mode === "prepare" ? "done" : await measure(world), () => process.exit());
 }
 
 interface World {

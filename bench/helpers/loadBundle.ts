@@ -43,6 +43,5 @@ if (existsSync(handlers)) {
   await setImmediate(); // main.js makes the app now
 }
 const completeMs = performance.now();
-process.send?.({ importMs: sinceStartMs - startedMs, sinceStartMs, completeMs } satisfies Loaded);
-process.disconnect();
-process.exit();
+const loaded: Loaded = { importMs: sinceStartMs - startedMs, sinceStartMs, completeMs };
+process.send?.(loaded, () => process.exit());
