@@ -38,10 +38,14 @@ export interface Dispatcher {
   readonly close: () => void;
 }
 
+/** The limit for connections to the library's server, which announces a shorter one. */
+const IDLE_CONNECTION_MS = 60_000;
+
 export function createDispatcher(options: DispatchOptions): Dispatcher {
   const { http, admin, keyCheck, cors, httpUri, invoker, log, maxBodyBytes } = options;
-  // A connection for each request: on a busy machine the library's server drops an idle one just as it is used again.
-  const agent = new Agent({ keepAlive: false });
+  // With a limit of its own, the agent closes idle connections before the library's server does, as that server announces
+  // (Keep-Alive); without one it would use a connection that the server is just closing.
+  const agent = new Agent({ keepAlive: true, timeout: IDLE_CONNECTION_MS });
   return {
     answer: async (request, response) => {
       const call = toHttpCall(request, response, options);
