@@ -62,6 +62,11 @@ export function createNotificationId(
   return NotificationId.parse(text);
 }
 
+/** The value of the last digit of an ID, in either case: five random bits. Hexadecimal digits are digits of this alphabet too. */
+export function toLastDigit(id: string): number {
+  return ALPHABET.indexOf(id.slice(-1).toUpperCase());
+}
+
 /** The expiry day of an ID: its first 16 bits without the reserved one. */
 export function toExpiryDay(id: NotificationId): Day {
   let bits = 0;

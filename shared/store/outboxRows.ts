@@ -2,7 +2,7 @@
 // schedule entry for each queue that is to look at it: `due-QUEUE-TIME-KEY`. Both change together in one transaction, so
 // that reading what is due is a range that starts at the beginning of its queue.
 import * as z from "zod";
-import { NotificationId, toCreatedAt } from "../domain/id.ts";
+import { NotificationId, toCreatedAt, toLastDigit } from "../domain/id.ts";
 import {
   type Due,
   type OutboxKey,
@@ -60,9 +60,9 @@ export function createOutboxRows(tables: Tables): OutboxRows {
   };
 }
 
-/** Spread by the last character, which is random in notification IDs and task IDs alike. */
+/** Spread evenly by the last digit, which is random in notification IDs and in the UUIDs of tasks. */
 function toShard(key: OutboxKey): string {
-  return String(key.charCodeAt(key.length - 1) % SHARDS);
+  return String(toLastDigit(key) % SHARDS);
 }
 
 /** Starts with the creation time, so that the oldest row of a shard comes first. */

@@ -58,6 +58,29 @@ describe("a row and its schedule entries", () => {
     expect(await Array.fromAsync(rawTable("outbox").listEntities())).toEqual([]);
   });
 
+  test("are spread evenly over the shards, of notifications and of tasks", async () => {
+    const { store, rawTable } = createTestStore();
+    const [id, task] = [idAt(noon).slice(0, -1), "task-001780000000000-0f8fad5b-d9cb-469f-a165-70867728950"];
+    const keys = [
+      ...[..."0123456789ABCDEFGHJKMNPQRSTVWXYZ"].map((digit) => `${id}${digit}` as NotificationId),
+      ...[..."0123456789abcdef"].map((digit) => `${task}${digit}` as TaskId),
+    ];
+    await store.writeOutboxBatch(
+      keys.map((key) => ({ key, after: rowOf({ unsent: after(15) }) })),
+      never,
+    );
+    const rows = await Array.fromAsync(rawTable("outbox").listEntities());
+    const names = rows.map(({ rowKey = "", partitionKey = "" }) => ({ rowKey, partitionKey }));
+    const sizes = (start: string) =>
+      Object.values(
+        Object.groupBy(
+          names.filter(({ rowKey }) => rowKey.startsWith(start)),
+          ({ partitionKey }) => partitionKey,
+        ),
+      ).map((shard) => shard?.length);
+    expect(sizes("due-")).toEqual(Array.from({ length: SHARDS }, () => 6)); // 32 and 16 digits over 8 shards
+  });
+
   test("of one row are inserted once, however many insert it", async () => {
     const { store, rawTable } = createTestStore();
     const key = idAt(noon);
