@@ -7,6 +7,7 @@ import type { Config } from "../shared/config/config.ts";
 import type { Log } from "../shared/base/log.ts";
 import { createApp } from "./app.ts";
 import { toHttpHandler } from "./http/handler.ts";
+import { ROUTES, TIMERS } from "./routeTable.ts";
 import { toTimerHandler } from "./timer.ts";
 
 export interface Handlers {
@@ -15,13 +16,19 @@ export interface Handlers {
   readonly timers: ReadonlyMap<string, TimerHandler>;
 }
 
-/** @throws Error for a setting that an SDK cannot work with. */
+/** @throws Error for a setting that an SDK cannot work with, and for a function that has no handler. */
 export function createHandlers(config: Config, log: Log, stopping: AbortSignal): Handlers {
   const app = createApp(config, createClock(log), log, sleep);
-  return {
-    http: new Map(app.routes.map((route) => [route.name, toHttpHandler(route, app)])),
-    timers: new Map(app.timers.map((timer) => [timer.name, toTimerHandler(timer, stopping)])),
-  };
+  const http = new Map<string, HttpHandler>(
+    app.routes.map((route) => [route.name, toHttpHandler(route, app)]),
+  );
+  const timers = new Map(app.timers.map((timer) => [timer.name, toTimerHandler(timer, stopping)]));
+  const missing = [
+    ...Object.keys(ROUTES).filter((name) => !http.has(name)),
+    ...TIMERS.filter((name) => !timers.has(name)),
+  ];
+  if (missing.length > 0) throw new Error(`no handler for ${missing.join(", ")}`);
+  return { http, timers };
 }
 
 function sleep(ms: number, signal: AbortSignal): Promise<void> {

@@ -6,7 +6,7 @@ export interface RouteEntry {
   readonly methods: readonly ("GET" | "HEAD" | "PUT" | "POST" | "DELETE")[];
   /** After the `api` prefix, with `{parameters}`. */
   readonly path: string;
-  /** The answer is given within this time, whatever happens. */
+  /** The answer is given within this time, whatever happens, once the handlers are loaded. */
   readonly timeoutMs: number;
   /** Who may call. */
   readonly caller: "device" | "sender" | "anyone";

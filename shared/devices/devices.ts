@@ -14,7 +14,11 @@ import { openChannel } from "./pushChannel.ts";
 /** A recipient's devices, and the platforms on which a group push could reach a former device of theirs (P7). */
 export interface DeviceListing {
   readonly devices: readonly Device[];
+  /** Registrations in progress: they do not hold their push channel yet, and get nothing until they do (P7). */
+  readonly awaited: readonly InstallationRow[];
   readonly directOnly: ReadonlySet<Platform>;
+  /** When the recipient was last asked to be erased. */
+  readonly erasureAskedAt?: Date;
 }
 
 export interface Device extends InstallationRow {
@@ -41,10 +45,15 @@ export async function listDevices(
     log.error("row_damaged", { table: "installations" });
   const now = clock.now();
   const live = toLiveRows(options, rows);
-  const held = await mapBounded(live, MAX_PARALLEL_READS, async (row) =>
-    (await isHeld(options, row.value, rows.former, signal)) ? row : undefined,
-  );
-  const devices = withoutTwins(held.filter((row) => row !== undefined));
+  const judged = await mapBounded(live, MAX_PARALLEL_READS, async (row) => ({
+    row,
+    isHeld: await isHeld(options, row.value, rows.former, signal),
+  }));
+  const devices = withoutTwins(judged.filter((one) => one.isHeld).map(({ row }) => row));
+  const awaited = judged
+    .filter(({ row, isHeld: isDone }) => !isDone && isInProgress(row.value, rows.former))
+    .map(({ row }) => row.value);
+  const { erasureAskedAt } = rows.state?.value ?? {};
   const inForce = rows.former.filter(({ value }) => isInForce(value, senders, now));
   return {
     devices: devices.map(({ value, etag }) => ({
@@ -52,7 +61,9 @@ export async function listDevices(
       etag,
       openChannel: () => openChannel(purposes, value),
     })),
+    awaited,
     directOnly: new Set(inForce.map(({ value }) => value.platform)),
+    ...(erasureAskedAt && { erasureAskedAt }),
   };
 }
 
@@ -97,6 +108,11 @@ async function isHeld(
   const channel = await store.readChannel(row.channelKey, signal);
   // Under whichever installation id: a device that was installed anew is the same recipient's.
   return channel?.value.holder?.recipientKey === row.recipientKey;
+}
+
+/** Whether a row that does not hold its channel may be about to take it. One that lost it is named as a former one. */
+function isInProgress({ reconciledAt, channelKey }: InstallationRow, former: DeviceRows["former"]): boolean {
+  return reconciledAt === undefined && !former.some(({ value }) => value.channelKey === channelKey);
 }
 
 /** Of several rows for one push channel (a device was installed anew) the newest. */

@@ -5,9 +5,13 @@ import type { Device, DeviceListing } from "../devices/devices.ts";
 import { type Platform, PLATFORMS, type SenderName } from "../domain/installation.ts";
 import type { PushStatus } from "../domain/notification.ts";
 import type { PendingRecipient, PendingTarget } from "../store/outboxWork.ts";
+import type { InstallationRow } from "../store/storedDevices.ts";
 import { isTemporary } from "../push/outcome.ts";
 import type { PushOutcome, Sender } from "../push/sender.ts";
 import type { Senders } from "../push/senders.ts";
+
+/** Two instances' clocks may differ so much. */
+const CLOCKS_DIFFER_MS = 5_000;
 
 /** What is pending for a recipient, with the devices that they have now. */
 export interface Recipient extends PendingRecipient {
@@ -35,10 +39,11 @@ export interface PushResult {
 /**
  * What reaches every device of a recipient. Where a sender can push to groups: one group push for each platform, and a
  * direct push to each device that a group push may still miss. Elsewhere, and where a group push could reach a former
- * device of theirs (P7): a direct push to each device.
+ * device of theirs (P7): a direct push to each device. A device whose registration is in progress is pushed to directly once it holds its channel.
  */
 export function toTargets(listing: DeviceListing, senders: Senders, now: Date): readonly PendingTarget[] {
-  return PLATFORMS.flatMap((platform) => {
+  const awaited = listing.awaited.map(toDirectTarget);
+  const current = PLATFORMS.flatMap((platform) => {
     const served = listing.devices.filter((device) => device.platform === platform);
     const names = [...new Set(served.map(({ sender }) => sender))];
     return names.flatMap((name) => {
@@ -53,9 +58,14 @@ export function toTargets(listing: DeviceListing, senders: Senders, now: Date): 
       return direct.length < devices.length ? [...direct, { sender: name, platform }] : direct;
     });
   });
+  return [...current, ...awaited];
 }
 
-function toDirectTarget({ sender, platform, channelKey }: Device): PendingTarget {
+function toDirectTarget({
+  sender,
+  platform,
+  channelKey,
+}: Pick<Device, "sender" | "platform" | "channelKey">): PendingTarget {
   return { sender, platform, channelKey };
 }
 
@@ -67,7 +77,8 @@ function isMissed({ reconciledAt }: Device, visibleAfterMs: number, now: Date): 
 /**
  * The targets of an earlier try as they are pushed now. A group push that could reach a former device of the recipient
  * becomes a direct push to each of their devices (P7). A push to a channel that the recipient no longer has goes to the
- * channels that they have registered since the send: a device may have changed its channel meanwhile.
+ * channels that they have registered since the send, unless they were to be erased: a device may have changed its channel
+ * meanwhile.
  */
 export function toCurrentTargets(
   targets: readonly PendingTarget[],
@@ -76,12 +87,15 @@ export function toCurrentTargets(
 ): readonly PendingTarget[] {
   const current = targets.flatMap((target) => {
     const { sender, platform, channelKey, dueAt } = target;
-    const own = listing.devices.filter((device) => device.platform === platform && device.sender === sender);
-    const toEach = (devices: readonly Device[]) =>
+    const rows = [...listing.devices, ...listing.awaited].filter((row) => row.platform === platform);
+    const own = rows.filter((row) => row.sender === sender);
+    const toEach = (devices: readonly InstallationRow[]) =>
       devices.map((device) => ({ ...toDirectTarget(device), ...(dueAt && { dueAt }) }));
     if (channelKey === undefined) return listing.directOnly.has(platform) ? toEach(own) : [target];
-    if (own.some((device) => device.channelKey === channelKey)) return [target];
-    return toEach(own.filter(({ createdAt }) => createdAt > sentAt));
+    const same = rows.find((row) => row.channelKey === channelKey);
+    if (same !== undefined) return toEach([same]);
+    if (listing.erasureAskedAt !== undefined && listing.erasureAskedAt >= sentAt) return [];
+    return toEach(own.filter(({ createdAt }) => createdAt.getTime() > sentAt.getTime() - CLOCKS_DIFFER_MS));
   });
   return current.filter(
     ({ platform, channelKey }, i) =>
@@ -121,8 +135,8 @@ function isDue({ dueAt }: PendingTarget, now: Date): boolean {
   return dueAt === undefined || dueAt <= now;
 }
 
-function isTargetOf({ platform, channelKey }: PendingTarget, device: Device): boolean {
-  return device.platform === platform && device.channelKey === channelKey;
+function isTargetOf({ platform, channelKey }: PendingTarget, row: InstallationRow): boolean {
+  return row.platform === platform && row.channelKey === channelKey;
 }
 
 /** What is pending for a recipient after these results; `toDueAt` says when an open target is due again. */
@@ -134,10 +148,14 @@ export function toPending(
   const own = results.filter((result) => result.recipients.includes(recipientKey));
   const open = targets.flatMap((target) => {
     const result = own.find((one) => isResultOf(target, one));
-    // A device that has gone is pushed to no more.
-    const isThere =
-      target.channelKey === undefined || listing.devices.some((own1) => isTargetOf(target, own1));
-    if (result === undefined) return isThere ? [target] : [];
+    if (result === undefined) {
+      if (listing.awaited.some((row) => isTargetOf(target, row)))
+        return [{ ...target, dueAt: toDueAt({ kind: "transient", cause: "registration in progress" }) }];
+      // A device that has gone is pushed to no more.
+      const isThere =
+        target.channelKey === undefined || listing.devices.some((device) => isTargetOf(target, device));
+      return isThere ? [target] : [];
+    }
     return isTemporary(result.outcome) ? [{ ...target, dueAt: toDueAt(result.outcome) }] : [];
   });
   return {

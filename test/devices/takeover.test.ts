@@ -409,3 +409,37 @@ describe("races", () => {
     expect(await reached(user, "later")).toHaveLength(accepted);
   });
 });
+
+test("P3: a send while its device's change of push channel is half written waits, and is pushed to the new channel", async () => {
+  const put = (pushChannel: string) =>
+    api.as("mover", "PUT", "/api/installations/phone", { platform: "fcmv1", pushChannel });
+  expect((await put("mover-old")).status).toBe(201);
+  const written = Promise.withResolvers<void>();
+  const goOn = Promise.withResolvers<void>();
+  let isFirst = true;
+  proxy.decide = ({ path, body }) => {
+    if (!isFirst || !path.includes("$batch") || !body.includes("installations")) return undefined;
+    isFirst = false;
+    // The device's own row has the new channel by then, and the channel's row still another holder.
+    return {
+      kind: "holdAnswer",
+      until: () => {
+        written.resolve();
+        return goOn.promise;
+      },
+    };
+  };
+  const moving = put("mover-new");
+  await written.promise;
+  const sent = await api.send({ to: ["mover"], payload: 1 });
+  expect(sent.json()["push"]).toBe("pending");
+  goOn.resolve();
+  expect((await moving).status).toBe(200);
+  api.advance(16);
+  await api.runTimer("redeliverPushes");
+  const id = String(sent.json()["id"]);
+  const receipts = await api.post("/api/receipts", { id, to: ["mover"] });
+  expect(receipts.json()["receipts"]).toMatchObject([{ push: "accepted" }]);
+  const reached = api.hub.deliveries.filter(({ body }) => body.includes(id));
+  expect(reached.map(({ pushChannel }) => pushChannel)).toEqual(["mover-new"]);
+});

@@ -2,9 +2,15 @@
 import { randomBytes } from "node:crypto";
 import { expect, test } from "vitest";
 import type { ChannelKey, RecipientKey } from "../../shared/crypto/keyring.ts";
-import type { Device } from "../../shared/devices/devices.ts";
+import type { Device, DeviceListing } from "../../shared/devices/devices.ts";
 import { createSenders } from "../../shared/push/senders.ts";
-import { type Recipient, toCalls, toCurrentTargets, toTargets } from "../../shared/sending/fanOut.ts";
+import {
+  type Recipient,
+  toCalls,
+  toCurrentTargets,
+  toPending,
+  toTargets,
+} from "../../shared/sending/fanOut.ts";
 import { createDirectSender, createGroupSender } from "../helpers/testSender.ts";
 import type { InstallationId, Platform } from "../../shared/domain/installation.ts";
 
@@ -16,7 +22,7 @@ const senders = createSenders([direct, group]);
 function recipient(...devices: readonly (readonly [Platform, number])[]): Recipient {
   const recipientKey = randomBytes(32).toString("base64url") as RecipientKey;
   const own = devices.map(([platform, ageMs], i) => device(recipientKey, platform, ageMs, i));
-  const listing = { devices: own, directOnly: new Set<Platform>() };
+  const listing: DeviceListing = { devices: own, awaited: [], directOnly: new Set<Platform>() };
   return {
     recipientKey,
     listing,
@@ -118,6 +124,53 @@ test("P3: what waits for a channel that its recipient no longer has goes to thos
     { sender: "webPush", platform: "browser", channelKey: moved?.channelKey },
   ]);
   expect(left).toHaveLength(2);
+});
+
+test("P3: clocks of two instances may differ by seconds: a channel registered just after the send counts", () => {
+  const before = recipient(["browser", OLD]);
+  const moved = recipient(["browser", 3_000]).listing.devices;
+  const sentAt = new Date(now.getTime() - 1_000); // by the other clock before it
+  expect(toCurrentTargets(before.targets, { ...before.listing, devices: moved }, sentAt)).toHaveLength(1);
+});
+
+test("P5: after an erasure was asked for, no channel takes the place of an earlier one", () => {
+  const [sentAt, since] = [new Date(now.getTime() - 10_000), 100];
+  const before = recipient(["browser", OLD]);
+  const { devices } = recipient(["browser", since]).listing;
+  const ask = (erasureAskedAt: Date) =>
+    toCurrentTargets(before.targets, { ...before.listing, devices, erasureAskedAt }, sentAt);
+  expect(ask(sentAt)).toEqual([]);
+  expect(ask(new Date(sentAt.getTime() - 1))).toHaveLength(1);
+});
+
+test("P3: a channel that another sender serves by now is pushed to by that sender", () => {
+  const before = recipient(["browser", OLD]);
+  const devices = before.listing.devices.map((one): Device => ({ ...one, sender: "hub" }));
+  expect(toCurrentTargets(before.targets, { ...before.listing, devices }, now)).toEqual([
+    { ...before.targets[0], sender: "hub" },
+  ]);
+});
+
+test("P3, P7: a registration in progress gets no push, and keeps it pending until it holds its channel", () => {
+  const sentAt = new Date(now.getTime() - 1_000);
+  const later = new Date(now.getTime() + 1_000);
+  const before = recipient(["browser", OLD]);
+  const awaited = recipient(["browser", 10]).listing.devices;
+  const listing: DeviceListing = { ...before.listing, devices: [], awaited };
+  const expected = { sender: "webPush", platform: "browser", channelKey: awaited[0]?.channelKey };
+  for (const targets of [
+    toTargets(listing, senders, now),
+    toCurrentTargets(before.targets, listing, sentAt),
+  ]) {
+    expect(targets).toEqual([expected]);
+    const one = { ...before, listing, targets };
+    expect(toCalls([one], senders, now)).toEqual([]);
+    expect(toPending(one, [], () => later).targets).toEqual([{ ...expected, dueAt: later }]);
+    const finished = { ...one, listing: { ...listing, devices: awaited, awaited: [] } };
+    expect(describe([finished])).toEqual(["browser device 1"]);
+    const gone = { ...one, listing: { ...listing, awaited: [] } };
+    expect(toPending(gone, [], () => later).targets).toEqual([]);
+  }
 });
 
 test("what is not due yet, or has no sender any more, takes no call", () => {
