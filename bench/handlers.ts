@@ -21,9 +21,9 @@ const VARIANTS = ["floor", "naive", "product"] as const;
 const OPERATIONS = ["get", "send", "send, token", "send, key"] as const;
 const USERS = 20;
 /** Each operation in turn makes a slice of so many calls. The first slices warm up and are not counted. */
-const SLICE_CALLS = 300;
-const SLICES = 6;
-const WARM_UP_SLICES = 2;
+const SLICE_CALLS = 500;
+const SLICES = 12;
+const WARM_UP_SLICES = 6;
 const IN_PROGRESS = 32;
 const PAYLOAD = "s".repeat(1024);
 type Variant = (typeof VARIANTS)[number];

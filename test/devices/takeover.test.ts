@@ -417,8 +417,8 @@ test("P3: a send while its device's change of push channel is half written waits
   const written = Promise.withResolvers<void>();
   const goOn = Promise.withResolvers<void>();
   let isFirst = true;
-  proxy.decide = ({ path, body }) => {
-    if (!isFirst || !path.includes("$batch") || !body.includes("installations")) return undefined;
+  proxy.decide = ({ path: target, body }) => {
+    if (!isFirst || !target.includes("$batch") || !body.includes("installations")) return undefined;
     isFirst = false;
     // The device's own row has the new channel by then, and the channel's row still another holder.
     return {
@@ -440,6 +440,6 @@ test("P3: a send while its device's change of push channel is half written waits
   const id = String(sent.json()["id"]);
   const receipts = await api.post("/api/receipts", { id, to: ["mover"] });
   expect(receipts.json()["receipts"]).toMatchObject([{ push: "accepted" }]);
-  const reached = api.hub.deliveries.filter(({ body }) => body.includes(id));
-  expect(reached.map(({ pushChannel }) => pushChannel)).toEqual(["mover-new"]);
+  const deliveries = api.hub.deliveries.filter(({ body }) => body.includes(id));
+  expect(deliveries.map(({ pushChannel }) => pushChannel)).toEqual(["mover-new"]);
 });

@@ -62,8 +62,8 @@ describe("a row and its schedule entries", () => {
     const { store, rawTable } = createTestStore();
     const [id, task] = [idAt(noon).slice(0, -1), "task-001780000000000-0f8fad5b-d9cb-469f-a165-70867728950"];
     const keys = [
-      ...[..."0123456789ABCDEFGHJKMNPQRSTVWXYZ"].map((digit) => `${id}${digit}` as NotificationId),
-      ...[..."0123456789abcdef"].map((digit) => `${task}${digit}` as TaskId),
+      ...Array.from("0123456789ABCDEFGHJKMNPQRSTVWXYZ", (digit) => `${id}${digit}` as NotificationId),
+      ...Array.from("0123456789abcdef", (digit) => `${task}${digit}` as TaskId),
     ];
     await store.writeOutboxBatch(
       keys.map((key) => ({ key, after: rowOf({ unsent: after(15) }) })),
