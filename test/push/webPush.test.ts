@@ -253,6 +253,7 @@ describe("an answer", () => {
     { status: 500, outcome: { kind: "transient", cause: "status 500" } },
     { status: 502, outcome: { kind: "transient", cause: "status 502" } },
     { status: 408, outcome: { kind: "transient", cause: "status 408" } },
+    { status: 421, outcome: { kind: "transient", cause: "status 421" } },
     { status: 425, outcome: { kind: "transient", cause: "status 425" } },
     {
       status: 307,
