@@ -10,6 +10,8 @@ export interface Http1Options {
   readonly secureContext: SecureContext;
   /** How long an idle connection is kept, in milliseconds. */
   readonly keepAliveMs: number;
+  /** How long a server's choice of HTTP/1.1 is remembered, in milliseconds. */
+  readonly choiceMs: number;
 }
 
 export interface Http1Connections {
@@ -19,7 +21,7 @@ export interface Http1Connections {
   readonly adopt: (url: URL, socket: TLSSocket) => void;
   /** Remembers that a server demands HTTP/1.1. */
   readonly require: (url: URL) => void;
-  /** Whether calls to this URL's origin use HTTP/1.1: it is required, or the connection that was adopted is still open. */
+  /** Whether calls to this URL's origin use HTTP/1.1: its server demands it, or chose it lately. */
   readonly isChosen: (url: URL) => boolean;
   readonly close: () => void;
 }
@@ -27,7 +29,11 @@ export interface Http1Connections {
 /** Connections to one origin. More calls than that wait for a free one. */
 const MAX_CONNECTIONS = 50;
 
-export function createHttp1Connections({ secureContext, keepAliveMs }: Http1Options): Http1Connections {
+export function createHttp1Connections({
+  secureContext,
+  keepAliveMs,
+  choiceMs,
+}: Http1Options): Http1Connections {
   const agent = new Agent({
     keepAlive: true,
     maxSockets: MAX_CONNECTIONS,
@@ -35,7 +41,8 @@ export function createHttp1Connections({ secureContext, keepAliveMs }: Http1Opti
     secureContext,
     rejectUnauthorized: true, // also where NODE_TLS_REJECT_UNAUTHORIZED says otherwise (R135)
   });
-  const chosen = new Set<string>();
+  /** Until when the choice of each origin is valid, on the clock of `performance`. */
+  const chosen = new Map<string, number>();
   /** Adopted connections that no call has used yet, by `host:port`. */
   const waiting = new Map<string, TLSSocket>();
   const connect = agent.createConnection.bind(agent);
@@ -48,22 +55,30 @@ export function createHttp1Connections({ secureContext, keepAliveMs }: Http1Opti
     return adopted.ref();
   };
   return {
-    post: (call) => post(agent, call),
+    post: async (call) => {
+      try {
+        return await post(agent, call);
+      } catch (error) {
+        const { origin } = call.url;
+        // Perhaps the server no longer speaks HTTP/1.1, so the next call asks again.
+        if (!call.signal.aborted && chosen.get(origin) !== Infinity) chosen.delete(origin);
+        throw error;
+      }
+    },
     adopt: (url, socket) => {
       const key = `${toBareHost(url)}:${url.port || "443"}`;
-      chosen.add(url.origin);
+      chosen.set(url.origin, performance.now() + choiceMs);
       waiting.set(key, socket);
       socket.setTimeout(keepAliveMs, () => {
         if (waiting.get(key) === socket) socket.destroy();
       });
       socket.once("close", () => {
-        chosen.delete(url.origin);
         if (waiting.get(key) === socket) waiting.delete(key);
       });
       socket.setNoDelay(true).unref(); // as the agent's own; the next call refs it
     },
-    require: (url) => void chosen.add(url.origin),
-    isChosen: (url) => chosen.has(url.origin),
+    require: (url) => void chosen.set(url.origin, Infinity),
+    isChosen: (url) => (chosen.get(url.origin) ?? 0) > performance.now(),
     close: () => {
       for (const socket of waiting.values()) socket.destroy();
       agent.destroy();

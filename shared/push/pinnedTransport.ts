@@ -28,6 +28,8 @@ export interface PinnedTransportOptions {
   readonly timeoutMs?: number;
   /** How long an idle connection is kept, in milliseconds. */
   readonly keepAliveMs?: number;
+  /** How long a server's choice of HTTP/1.1 is remembered, in milliseconds. */
+  readonly choiceMs?: number;
 }
 
 /** All addresses of a name. Rejects when there are none. */
@@ -72,12 +74,13 @@ export const ADDRESS_REFUSED = "address_refused";
 const CALL_TIMEOUT_MS = 5_000;
 /** Shorter than the four minutes after which Azure's load balancers drop an idle connection. */
 const KEEP_ALIVE_MS = 60_000;
+const CHOICE_MS = 3_600_000;
 
 export function createPinnedTransport(options: PinnedTransportOptions): PinnedTransport {
   const { hosts, offersHttp2, resolve = resolveAll } = options;
-  const { timeoutMs = CALL_TIMEOUT_MS, keepAliveMs = KEEP_ALIVE_MS } = options;
+  const { timeoutMs = CALL_TIMEOUT_MS, keepAliveMs = KEEP_ALIVE_MS, choiceMs = CHOICE_MS } = options;
   const secureContext = createSecureContext(toTlsOptions(options));
-  const http1 = createHttp1Connections({ secureContext, keepAliveMs });
+  const http1 = createHttp1Connections({ secureContext, keepAliveMs, choiceMs });
   const http2 =
     offersHttp2 === true ? createHttp2Sessions({ secureContext, keepAliveMs, timeoutMs, http1 }) : undefined;
   const connection: Connection = { exchange: (http2 ?? http1).post, hosts, resolve, timeoutMs };

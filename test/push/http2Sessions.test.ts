@@ -4,6 +4,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { constants, type ServerHttp2Stream } from "node:http2";
 import { createServer as createTcpServer, type Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
 import { describe, expect, test, vi } from "vitest";
 import { toPort } from "../../local/server.ts";
 import { CUT_OFF } from "../../shared/push/sender.ts";
@@ -29,19 +30,32 @@ describe("the offer (RFC 7301)", () => {
     expect(seen).toEqual(offered);
   });
 
-  test("is made again once the connection has closed whose server chose HTTP/1.1", async () => {
+  test("is made again once the choice of HTTP/1.1 is old, and not when its connection closes", async () => {
     let choice = "http/1.1";
-    const { port, server, sessions } = await serve(accept, { ALPNCallback: () => choice });
+    let offers = 0;
+    const { port, server, sessions } = await serve(accept, {
+      ALPNCallback: ({ protocols }) => {
+        if (!protocols.includes("h2")) return protocols[0];
+        offers++;
+        return choice;
+      },
+    });
     answerHttp1(server);
     let connections = 0;
     server.on("secureConnection", () => connections++);
-    const transport = create(port, { keepAliveMs: 500 });
-    for (let i = 0; i < 3; i++)
+    const sockets = new Set<TLSSocket>();
+    server.on("secureConnection", (socket: TLSSocket) => {
+      sockets.add(socket.on("close", () => sockets.delete(socket)));
+    });
+    const transport = create(port, { keepAliveMs: 100, choiceMs: 2_000 });
+    for (let i = 0; i < 2; i++) {
       expect(await post(transport, port)).toMatchObject({ value: { headers: { "x-version": "1.1" } } });
-    expect(connections).toBe(1);
+      await vi.waitFor(() => expect(sockets.size).toBe(0));
+    }
+    expect(connections).toBe(2);
+    expect(offers).toBe(1);
     choice = "h2";
     await vi.waitFor(async () => {
-      await new Promise((resolve) => setTimeout(resolve, 600));
       await post(transport, port);
       expect(sessions).toHaveLength(1);
     }, 5000);
