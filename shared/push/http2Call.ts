@@ -19,11 +19,15 @@ const {
   NGHTTP2_HTTP_1_1_REQUIRED,
   NGHTTP2_NO_ERROR,
   NGHTTP2_REFUSED_STREAM,
+  NGHTTP2_STREAM_STATE_IDLE,
 } = constants;
+
+/** The type of HEADERS frames (§6.2). */
+const HEADERS_FRAME = 1;
 
 /**
  * The server did not process the call, so it may be made again (RFC 9113 §8.7): it refused the stream, announced with
- * GOAWAY that it ignores it, or demands HTTP/1.1 (§7).
+ * GOAWAY that it ignores it, demands HTTP/1.1 (§7), or never received it.
  */
 export class UnprocessedError extends Error {
   readonly code: "REFUSED_STREAM" | "HTTP_1_1_REQUIRED";
@@ -36,23 +40,41 @@ export class UnprocessedError extends Error {
 
 /**
  * Resolves with the final answer (1xx are ignored); of a body that is longer than 4 KiB, the stream is cancelled.
- * Rejects with UnprocessedError, the signal's reason, or the error of the stream or session.
+ * Rejects with UnprocessedError, the signal's reason, or the error of the stream or session. Calls `onHead` when the
+ * header section of the final answer arrives. Each call in progress listens to the session's `goaway`.
  */
-export function postOnSession(session: ClientHttp2Session, call: HttpCall): Promise<TransportAnswer> {
+export function postOnSession(
+  session: ClientHttp2Session,
+  call: HttpCall,
+  onHead: () => void,
+): Promise<TransportAnswer> {
   const { body, signal } = call;
   return new Promise((resolve, reject) => {
     const stream = session.request(toRequestHeaders(call));
     const chunks: Buffer[] = [];
     let size = 0;
     let head: IncomingHttpHeaders | undefined;
-    let failure: Error | undefined;
+    const end: End = {};
     const abort = () => {
       stream.close(NGHTTP2_CANCEL);
       reject(signal.reason as Error);
     };
     signal.addEventListener("abort", abort, { once: true });
+    const onGoaway = (code: number, lastStreamId: number) => {
+      end.goaway ??= { code, lastStreamId };
+      // It waits above the peer's limit of streams, and nghttp2 opens no stream after GOAWAY.
+      if (stream.closed || stream.state.state !== NGHTTP2_STREAM_STATE_IDLE) return;
+      end.isUnsent = true;
+      stream.close(NGHTTP2_CANCEL);
+      stream.destroy(); // `close` waits until the body is sent
+    };
+    session.on("goaway", onGoaway);
+    stream.on("frameError", (type) => {
+      if (type === HEADERS_FRAME) end.isUnsent = true;
+    });
     stream.on("response", (headers) => {
       head = headers;
+      onHead();
     });
     stream.on("data", (chunk: Buffer) => {
       chunks.push(chunk);
@@ -60,14 +82,16 @@ export function postOnSession(session: ClientHttp2Session, call: HttpCall): Prom
       if (size > MAX_ANSWER_BYTES) stream.close(NGHTTP2_CANCEL); // the session goes on (R136)
     });
     stream.on("error", (error) => {
-      failure = error;
+      end.failure = error;
     });
     // Comes last, whatever happens to the stream.
     stream.on("close", () => {
       signal.removeEventListener("abort", abort);
+      session.off("goaway", onGoaway);
       const isComplete = size > MAX_ANSWER_BYTES || stream.rstCode === NGHTTP2_NO_ERROR;
-      if (head !== undefined && failure === undefined && isComplete) resolve(toAnswer(head, chunks));
-      else reject(toError(stream, failure));
+      if (head === undefined) reject(toUnprocessed(stream, end) ?? toError(end));
+      else if (end.failure === undefined && isComplete) resolve(toAnswer(head, chunks));
+      else reject(toError(end));
     });
     stream.end(body);
   });
@@ -90,9 +114,31 @@ function toAnswer(head: IncomingHttpHeaders, chunks: readonly Buffer[]): Transpo
   return { status: Number(status), headers: toFlatHeaders(headers), body: toAnswerText(chunks) };
 }
 
-/** Node reports a stream above GOAWAY's last one as refused too. */
-function toError({ rstCode }: ClientHttp2Stream, failure: Error | undefined): Error {
-  if (rstCode === NGHTTP2_REFUSED_STREAM) return new UnprocessedError("REFUSED_STREAM");
-  if (rstCode === NGHTTP2_HTTP_1_1_REQUIRED) return new UnprocessedError("HTTP_1_1_REQUIRED");
+/** What is known of a stream that ended. */
+interface End {
+  failure?: Error;
+  /** nghttp2 never sent its HEADERS. */
+  isUnsent?: boolean;
+  goaway?: { readonly code: number; readonly lastStreamId: number };
+}
+
+/**
+ * For a stream without the head of an answer. After a GOAWAY with an error, Node reports that error for all streams of the
+ * session, so only the last stream ID tells which ones the server ignored (§6.8).
+ */
+function toUnprocessed(
+  { id = 0, rstCode }: ClientHttp2Stream,
+  { isUnsent, goaway }: End,
+): UnprocessedError | undefined {
+  const isEnded = goaway !== undefined && goaway.code !== NGHTTP2_NO_ERROR;
+  const code = isEnded ? goaway.code : rstCode;
+  const isIgnored = isUnsent === true || (isEnded && id > goaway.lastStreamId);
+  if (isEnded && !isIgnored) return undefined;
+  if (code === NGHTTP2_HTTP_1_1_REQUIRED) return new UnprocessedError("HTTP_1_1_REQUIRED");
+  // Node reports a stream above the last one of a GOAWAY without an error as refused.
+  return isIgnored || code === NGHTTP2_REFUSED_STREAM ? new UnprocessedError("REFUSED_STREAM") : undefined;
+}
+
+function toError({ failure }: End): Error {
   return failure ?? Object.assign(new Error("the stream ended without an answer"), { code: "ECONNRESET" });
 }

@@ -1,6 +1,6 @@
 // Connections for HTTP/2 (RFC 9113), one to each origin. A server that chooses HTTP/1.1 in the TLS handshake (ALPN,
 // RFC 7301) is left to http1Connections.ts, with the connection. I/O: those connections.
-import { type ClientHttp2Session, connect as startSession } from "node:http2";
+import { type ClientHttp2Session, connect as startSession, constants } from "node:http2";
 import { isIP, type LookupFunction } from "node:net";
 import { connect as startTls, type SecureContext, type TLSSocket } from "node:tls";
 import { withDeadline } from "../base/deadline.ts";
@@ -13,7 +13,7 @@ export interface Http2Options {
   readonly secureContext: SecureContext;
   /** How long an idle session is kept, in milliseconds. */
   readonly keepAliveMs: number;
-  /** The longest that opening a session may take, in milliseconds. */
+  /** The longest that opening a session, or a call, may take, in milliseconds. */
   readonly timeoutMs: number;
   /** Makes the calls to servers that choose HTTP/1.1. */
   readonly http1: Http1Connections;
@@ -55,11 +55,20 @@ const MAX_ATTEMPTS = 2;
  * (§6.5.3), Node's own limit of 64 KiB applies.
  */
 const MAX_HEADER_BYTES = 16_384;
+/** A session that answers none of so many calls in a row is replaced, whatever else arrives on it. */
+const MAX_UNANSWERED = 3;
+const MISDIRECTED = 421;
 
 /**
- * A peer's limit of concurrent streams makes further calls wait (nghttp2 does that). A session is closed after its last
- * call when it was idle for `keepAliveMs`, when the server announced its end (GOAWAY, §6.8), or when a call got no answer
- * and nothing else arrived meanwhile.
+ * A peer's limit of concurrent streams makes further calls wait (nghttp2 does that). An idle session is closed after
+ * `keepAliveMs`. A session takes no more calls, and is closed after its last one, when
+ *
+ * - the server announces its end (GOAWAY, §6.8),
+ * - the server says that it is the wrong one for the origin (421, RFC 9110 §15.5.20),
+ * - a call gets no answer, and nothing else arrives meanwhile,
+ * - three calls get no answer, and no other call gets one meanwhile.
+ *
+ * A call that is cut off before half of `timeoutMs` is no evidence.
  */
 export function createHttp2Sessions(options: Http2Options): Http2Sessions {
   const state: State = { ...options, sessions: new Map(), opening: new Map(), ends: new Map() };
@@ -78,8 +87,9 @@ async function post(state: State, call: HttpCall): Promise<TransportAnswer> {
     try {
       return await session.post(call);
     } catch (error) {
-      if (!(error instanceof UnprocessedError) || attempt === MAX_ATTEMPTS) throw error;
+      if (!(error instanceof UnprocessedError)) throw error;
       if (error.code === "HTTP_1_1_REQUIRED") state.http1.require(call.url);
+      if (attempt === MAX_ATTEMPTS) throw error;
     }
   }
 }
@@ -145,8 +155,11 @@ async function open(
       createConnection: () => socket,
       settings: { enablePush: false, maxHeaderListSize: MAX_HEADER_BYTES },
     });
+    http2.on("goaway", (code) => {
+      if (code === constants.NGHTTP2_HTTP_1_1_REQUIRED) http1.require(url);
+    });
     await waitFor(http2, "remoteSettings", signal);
-    const session = createSession(http2, socket, state.keepAliveMs);
+    const session = createSession(http2, socket, state);
     ends.set(socket, session.end);
     sessions.set(url.origin, session);
     socket.once("close", () => {
@@ -175,7 +188,11 @@ function waitFor(
   });
 }
 
-function createSession(http2: ClientHttp2Session, socket: TLSSocket, keepAliveMs: number): Session {
+function createSession(
+  http2: ClientHttp2Session,
+  socket: TLSSocket,
+  { keepAliveMs, timeoutMs }: Http2Options,
+): Session {
   let calls = 0;
   const end = () => {
     http2.destroy();
@@ -185,7 +202,9 @@ function createSession(http2: ClientHttp2Session, socket: TLSSocket, keepAliveMs
     if (calls === 0) end();
   }, keepAliveMs).unref();
   socket.once("close", () => clearTimeout(idle));
+  http2.setMaxListeners(0); // each call in progress has one
   http2.unref(); // an idle connection does not keep the process alive
+  const watcher = createWatcher(socket, timeoutMs);
   const isOpen = () => !http2.closed && !http2.destroyed;
   const begin = () => {
     if (calls++ === 0) http2.ref();
@@ -202,19 +221,48 @@ function createSession(http2: ClientHttp2Session, socket: TLSSocket, keepAliveMs
       // Perhaps while the call waited for the session.
       call.signal.throwIfAborted();
       if (!isOpen()) throw new UnprocessedError("REFUSED_STREAM");
-      const before = socket.bytesRead;
       begin();
+      const watch = watcher.begin();
       try {
-        return await postOnSession(http2, call);
+        const answer = await postOnSession(http2, call, watch.answered);
+        if (answer.status === MISDIRECTED) http2.close();
+        return answer;
       } catch (error) {
-        // Perhaps the connection is dead, which TCP notices only after minutes.
-        if (call.signal.aborted && socket.bytesRead === before) http2.close();
+        if (call.signal.aborted && watch.isDead()) http2.close();
         throw error;
       } finally {
         finish();
       }
     },
     end,
+  };
+}
+
+interface Watch {
+  readonly answered: () => void;
+  /** Whether a call that ended without an answer shows that its connection is dead. To be asked once. */
+  readonly isDead: () => boolean;
+}
+
+/** Finds dead connections: silent ones, which TCP notices only after minutes, and those whose server processes no calls. */
+function createWatcher(socket: TLSSocket, timeoutMs: number): { readonly begin: () => Watch } {
+  let unanswered = 0;
+  return {
+    begin: () => {
+      const startedMs = performance.now();
+      const bytesBefore = socket.bytesRead;
+      let isAnswered = false;
+      return {
+        answered: () => {
+          isAnswered = true;
+          unanswered = 0;
+        },
+        isDead: () => {
+          if (isAnswered || performance.now() - startedMs < timeoutMs / 2) return false;
+          return ++unanswered >= MAX_UNANSWERED || socket.bytesRead === bytesBefore;
+        },
+      };
+    },
   };
 }
 

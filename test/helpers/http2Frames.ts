@@ -13,6 +13,7 @@ export const FRAMES = {
   pushPromise: 5,
   ping: 6,
   goaway: 7,
+  windowUpdate: 8,
   continuation: 9,
 } as const;
 /** A flag of SETTINGS. */
