@@ -30,31 +30,39 @@ describe("the offer (RFC 7301)", () => {
     expect(seen).toEqual(offered);
   });
 
-  test("is made again once the choice of HTTP/1.1 is old, and not when its connection closes", async () => {
-    let choice = "http/1.1";
-    let offers = 0;
+  async function serveChoice() {
+    const asked = { choice: "http/1.1", offers: 0, connections: 0 };
     const { port, server, sessions } = await serve(accept, {
       ALPNCallback: ({ protocols }) => {
         if (!protocols.includes("h2")) return protocols[0];
-        offers++;
-        return choice;
+        asked.offers++;
+        return asked.choice;
       },
     });
     answerHttp1(server);
-    let connections = 0;
-    server.on("secureConnection", () => connections++);
     const sockets = new Set<TLSSocket>();
     server.on("secureConnection", (socket: TLSSocket) => {
+      asked.connections++;
       sockets.add(socket.on("close", () => sockets.delete(socket)));
     });
-    const transport = create(port, { keepAliveMs: 100, choiceMs: 2_000 });
+    return { port, sessions, sockets, asked };
+  }
+
+  test("is not made again when the connection of an origin that chose HTTP/1.1 closes", async () => {
+    const { port, sockets, asked } = await serveChoice();
+    const transport = create(port, { keepAliveMs: 100 });
     for (let i = 0; i < 2; i++) {
       expect(await post(transport, port)).toMatchObject({ value: { headers: { "x-version": "1.1" } } });
       await vi.waitFor(() => expect(sockets.size).toBe(0));
     }
-    expect(connections).toBe(2);
-    expect(offers).toBe(1);
-    choice = "h2";
+    expect(asked).toMatchObject({ connections: 2, offers: 1 });
+  });
+
+  test("is made again once the choice of HTTP/1.1 is old", async () => {
+    const { port, sessions, asked } = await serveChoice();
+    const transport = create(port, { keepAliveMs: 100, choiceMs: 1 });
+    expect(await post(transport, port)).toMatchObject({ value: { headers: { "x-version": "1.1" } } });
+    asked.choice = "h2";
     await vi.waitFor(async () => {
       await post(transport, port);
       expect(sessions).toHaveLength(1);
