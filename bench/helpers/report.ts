@@ -46,7 +46,7 @@ export function toMedian(values: readonly number[]): number {
   return toPercentile(values, 0.5);
 }
 
-/** The smallest value that at least this share of the values does not exceed. */
+/** The smallest value for which more than this share of the values are no larger (at most the largest value). */
 export function toPercentile(values: readonly number[], share: number): number {
   const index = Math.min(values.length - 1, Math.floor(values.length * share));
   return values.toSorted((a, b) => a - b)[index] ?? NaN;

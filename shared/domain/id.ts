@@ -62,7 +62,10 @@ export function createNotificationId(
   return NotificationId.parse(text);
 }
 
-/** The value of the last digit of an ID, in either case: five random bits. Hexadecimal digits are digits of this alphabet too. */
+/**
+ * The value of an ID's last digit; the letter case does not matter. It has five random bits in a notification ID and four in
+ * a UUID, whose hexadecimal digits have the same values in this alphabet.
+ */
 export function toLastDigit(id: string): number {
   return ALPHABET.indexOf(id.slice(-1).toUpperCase());
 }

@@ -17,7 +17,7 @@ export interface Http1Options {
 export interface Http1Connections {
   /** Rejects with the error of the network, of TLS or of the signal. */
   readonly post: (call: HttpCall) => Promise<TransportAnswer>;
-  /** Takes over a connection whose server chose HTTP/1.1. The next call to this origin uses it. */
+  /** Takes over a connection whose server chose HTTP/1.1. The next call to this origin that needs a new one uses it. */
   readonly adopt: (url: URL, socket: TLSSocket) => void;
   /** Remembers that a server demands HTTP/1.1. */
   readonly require: (url: URL) => void;

@@ -12,7 +12,7 @@ export function toHttpOutcome({ status, headers }: TransportAnswer, now: Date): 
     case 403:
       return { kind: "credentials", status };
     case 408:
-    case 421: // the wrong server for this host; the transport leaves that connection (RFC 9110 §15.5.20)
+    case 421: // the wrong server for this host; over HTTP/2 the next call opens a new connection (RFC 9110 §15.5.20)
     case 425:
       return { kind: "transient", cause: `status ${status}` };
     case 429:
