@@ -11,6 +11,7 @@ import type { Log } from "../shared/base/log.ts";
 import { createHubSender } from "../shared/push/hub.ts";
 import { createMpnsSender, type MpnsSender } from "../shared/push/mpns.ts";
 import { createWebPushSender, type WebPushSender } from "../shared/push/webPush.ts";
+import type { Sender } from "../shared/push/sender.ts";
 import { createSenders } from "../shared/push/senders.ts";
 import type { Sleep } from "../shared/sending/redelivery.ts";
 import { createDropExpired } from "../shared/retention/retention.ts";
@@ -29,12 +30,22 @@ export interface App extends HandlerOptions {
   readonly timers: readonly Timer[];
 }
 
-/** @param log Takes what happens outside any call. @param sleep How a timer waits. */
-export function createApp(config: Config, clock: Clock, log: Log, sleep: Sleep): App {
+export interface AppOptions {
+  readonly config: Config;
+  readonly clock: Clock;
+  /** Takes what happens outside any call. */
+  readonly log: Log;
+  /** How a timer waits. */
+  readonly sleep: Sleep;
+  /** Come before the hub, in place of the senders that the settings configure. */
+  readonly senders?: readonly Sender[];
+}
+
+export function createApp(options: AppOptions): App {
+  const { config, clock, log, sleep } = options;
   const { storage, hub, tokens, senders, limits, alertText, allowLoopback } = config;
   const credential = createManagedIdentity();
-  const webPush = createWebPush(config, clock, log);
-  const mpns = createMpns(config, clock, log);
+  const { webPush, mpns } = options.senders === undefined ? createConfiguredSenders(options) : {};
   const store = createTableStore(createTables({ storage, credential, clock, allowLoopback }));
   const keyring = createKeyring({ rows: store, wrapper: createWrapper(config, credential), clock });
   const hubSender = createHubSender({
@@ -44,11 +55,8 @@ export function createApp(config: Config, clock: Clock, log: Log, sleep: Sleep):
     allowLoopback,
     clock,
   });
-  const pushSenders = createSenders([
-    ...(webPush === undefined ? [] : [webPush]),
-    ...(mpns === undefined ? [] : [mpns]),
-    hubSender,
-  ]);
+  const configured = [webPush, mpns].filter((sender) => sender !== undefined);
+  const pushSenders = createSenders([...(options.senders ?? configured), hubSender]);
   const service = createService({
     store,
     keyring,
@@ -81,18 +89,18 @@ export function createApp(config: Config, clock: Clock, log: Log, sleep: Sleep):
   };
 }
 
-function createWebPush(config: Config, clock: Clock, log: Log): WebPushSender | undefined {
-  if (config.webPush === undefined) return undefined;
-  return createWebPushSender({ config: config.webPush, ...toAuthorities(config), clock, log });
+interface ConfiguredSenders {
+  readonly webPush?: WebPushSender;
+  readonly mpns?: MpnsSender;
 }
 
-function createMpns(config: Config, clock: Clock, log: Log): MpnsSender | undefined {
-  if (config.mpns === undefined) return undefined;
-  return createMpnsSender({ config: config.mpns, ...toAuthorities(config), clock, log });
-}
-
-function toAuthorities({ extraAuthorities }: Config): Pick<Config, "extraAuthorities"> {
-  return extraAuthorities === undefined ? {} : { extraAuthorities };
+function createConfiguredSenders({ config, clock, log }: AppOptions): ConfiguredSenders {
+  const { webPush, mpns, extraAuthorities } = config;
+  const common = { ...(extraAuthorities && { extraAuthorities }), clock, log };
+  return {
+    ...(webPush && { webPush: createWebPushSender({ config: webPush, ...common }) }),
+    ...(mpns && { mpns: createMpnsSender({ config: mpns, ...common }) }),
+  };
 }
 
 function toPushConfig(webPush: WebPushSender | undefined): PushConfig {

@@ -7,28 +7,35 @@ import type { Config } from "../shared/config/config.ts";
 import type { Log } from "../shared/base/log.ts";
 import { createApp } from "./app.ts";
 import { toHttpHandler } from "./http/handler.ts";
-import { ROUTES, TIMERS } from "./routeTable.ts";
+import { ROUTE_NAMES, type RouteName, type TimerName, TIMERS } from "./routeTable.ts";
 import { toTimerHandler } from "./timer.ts";
 
 export interface Handlers {
-  /** By the function's name. */
-  readonly http: ReadonlyMap<string, HttpHandler>;
-  readonly timers: ReadonlyMap<string, TimerHandler>;
+  readonly http: Readonly<Record<RouteName, HttpHandler>>;
+  readonly timers: Readonly<Record<TimerName, TimerHandler>>;
 }
 
 /** @throws Error for a setting that an SDK cannot work with, and for a function that has no handler. */
 export function createHandlers(config: Config, log: Log, stopping: AbortSignal): Handlers {
-  const app = createApp(config, createClock(log), log, sleep);
-  const http = new Map<string, HttpHandler>(
-    app.routes.map((route) => [route.name, toHttpHandler(route, app)]),
-  );
-  const timers = new Map(app.timers.map((timer) => [timer.name, toTimerHandler(timer, stopping)]));
-  const missing = [
-    ...Object.keys(ROUTES).filter((name) => !http.has(name)),
-    ...TIMERS.filter((name) => !timers.has(name)),
-  ];
-  if (missing.length > 0) throw new Error(`no handler for ${missing.join(", ")}`);
-  return { http, timers };
+  const app = createApp({ config, clock: createClock(log), log, sleep });
+  return {
+    http: toRecord(ROUTE_NAMES, app.routes, (route) => toHttpHandler(route, app)),
+    timers: toRecord(TIMERS, app.timers, (timer) => toTimerHandler(timer, stopping)),
+  };
+}
+
+/** The handler of each registered function. */
+function toRecord<Name extends string, Part extends { readonly name: string }, Handler>(
+  names: readonly Name[],
+  parts: readonly Part[],
+  toHandler: (part: Part) => Handler,
+): Readonly<Record<Name, Handler>> {
+  const handlers = names.map((name) => {
+    const part = parts.find((one) => one.name === name);
+    if (part === undefined) throw new Error(`no handler for ${name}`);
+    return [name, toHandler(part)] as const;
+  });
+  return Object.fromEntries(handlers) as Record<Name, Handler>; // every name is there
 }
 
 function sleep(ms: number, signal: AbortSignal): Promise<void> {

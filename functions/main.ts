@@ -5,7 +5,7 @@ import { app as functions } from "@azure/functions";
 import { parseConfig, toConfigErrorText } from "../shared/config/config.ts";
 import { createLog, toCause } from "../shared/base/log.ts";
 import type { Handlers } from "./handlers.ts";
-import { type RouteEntry, ROUTES, TIMERS } from "./routeTable.ts";
+import { type RouteEntry, ROUTE_NAMES, ROUTES, TIMERS } from "./routeTable.ts";
 
 const read = parseConfig(process.env);
 if (!read.ok) throw new Error(toConfigErrorText(read.error));
@@ -29,19 +29,21 @@ function load(): Promise<Handlers> {
 
 // Streams, because bodies may be chunked and are counted while they arrive.
 functions.setup({ enableHttpStream: true });
-for (const [name, { methods, path, caller }] of Object.entries<RouteEntry>(ROUTES))
+for (const name of ROUTE_NAMES) {
+  const { methods, path, caller }: RouteEntry = ROUTES[name];
   functions.http(name, {
     methods: [...methods],
     route: path,
     // The code checks bearer tokens; the host checks function keys.
     authLevel: caller === "sender" && config.senders.auth === "functionKey" ? "function" : "anonymous",
-    handler: async (request, context) => (await load()).http.get(name)?.(request, context) ?? { status: 404 },
+    handler: async (request, context) => (await load()).http[name](request, context),
   });
+}
 functions.hook.appTerminate(() => stopping.abort());
 for (const name of TIMERS)
   functions.timer(name, {
     schedule: config.schedules[name],
-    handler: async (timer, context) => (await load()).timers.get(name)?.(timer, context),
+    handler: async (timer, context) => (await load()).timers[name](timer, context),
   });
 
 setImmediate(() => {

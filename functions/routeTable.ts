@@ -52,6 +52,8 @@ export const ROUTES = {
 } as const satisfies Readonly<Record<string, RouteEntry>>;
 
 export type RouteName = keyof typeof ROUTES;
+export const ROUTE_NAMES = Object.keys(ROUTES) as readonly RouteName[];
 
 /** The timer functions; `schedules` of the settings says when each runs. */
 export const TIMERS = ["redeliverPushes", "dropExpired"] as const;
+export type TimerName = (typeof TIMERS)[number];

@@ -26,6 +26,11 @@ export function createDocument(settings: Readonly<Record<string, string>> = {}):
   const config = parseConfig({ ...SETTINGS, ...settings });
   if (!config.ok) throw new Error(toConfigErrorText(config.error));
   const log = createLog(() => undefined);
-  const { routes } = createApp(config.value, createClock(log), log, () => Promise.resolve());
+  const { routes } = createApp({
+    config: config.value,
+    clock: createClock(log),
+    log,
+    sleep: () => Promise.resolve(),
+  });
   return { routes, document: toOpenApi(routes, config.value) };
 }

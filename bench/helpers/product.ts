@@ -38,7 +38,12 @@ export function createProduct(options: ProductOptions): Product {
     counts.calls++;
     clock.observe(new Date(date.getTime() + aheadMs), sentAtMs, receivedAtMs);
   };
-  const app = createApp(config.value, { ...clock, observe }, log, () => Promise.resolve());
+  const app = createApp({
+    config: config.value,
+    clock: { ...clock, observe },
+    log,
+    sleep: () => Promise.resolve(),
+  });
   const handlers = new Map(app.routes.map((route) => [route.name, toHttpHandler(route, app)]));
   return {
     call: async (name, request) => {

@@ -27,3 +27,10 @@ export function isNormalised(text: string, { href }: URL): boolean {
 export function toBareHost({ hostname }: URL): string {
   return hostname.startsWith("[") ? hostname.slice(1, -1) : hostname;
 }
+
+export const HTTPS_PORT = 443;
+
+/** The port of an https URL. */
+export function toPort({ port }: URL): number {
+  return port === "" ? HTTPS_PORT : Number(port);
+}

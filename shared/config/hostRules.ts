@@ -1,7 +1,7 @@
 // Lists of hosts that a sender may call: WEB_PUSH_HOSTS and MPNS_HOSTS. No I/O.
 import { isIP } from "node:net";
 import { err, ok, type Result } from "../base/result.ts";
-import { toBareHost } from "../base/url.ts";
+import { HTTPS_PORT, toBareHost } from "../base/url.ts";
 import type { SettingsReader } from "./settingsReader.ts";
 
 /** One entry of a list of hosts: `host[:port][;private]`. */
@@ -15,7 +15,6 @@ export interface HostRule {
   readonly isPrivate: boolean;
 }
 
-export const HTTPS_PORT = 443;
 const ENTRY = /^(\*\.)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::(\d{1,5}))?(;private)?$/;
 
 /** Reads a comma list of hosts. The error says what is wrong, without the text. */

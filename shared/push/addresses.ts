@@ -3,8 +3,8 @@
 // the service must not be talked into calling an inner network (SSRF; R130 to R133). No I/O.
 import { BlockList, isIP } from "node:net";
 import { err, ok, type Result } from "../base/result.ts";
-import { isNormalised, toBareHost } from "../base/url.ts";
-import { type HostRule, HTTPS_PORT } from "../config/hostRules.ts";
+import { isNormalised, toBareHost, toPort } from "../base/url.ts";
+import type { HostRule } from "../config/hostRules.ts";
 
 /** A URL that pushes may go to, and the rule that allows it. */
 export interface AllowedUrl {
@@ -42,10 +42,6 @@ function findRule(host: string, port: number, rules: readonly HostRule[]): HostR
 function isMatch(host: string, rule: HostRule): boolean {
   if (!rule.isWildcard) return host === rule.host;
   return isIP(host) === 0 && host.length > rule.host.length + 1 && host.endsWith(`.${rule.host}`);
-}
-
-function toPort({ port }: URL): number {
-  return port === "" ? HTTPS_PORT : Number(port);
 }
 
 /** Whether pushes may be sent to an address that a host resolved to. */

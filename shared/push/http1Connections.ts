@@ -3,7 +3,7 @@ import type { IncomingMessage } from "node:http";
 import { Agent, request as startRequest } from "node:https";
 import type { SecureContext, TLSSocket } from "node:tls";
 import { toFlatHeaders } from "../base/httpClient.ts";
-import { toBareHost } from "../base/url.ts";
+import { toBareHost, toPort } from "../base/url.ts";
 import { type HttpCall, MAX_ANSWER_BYTES, toAnswerText, type TransportAnswer } from "./httpCall.ts";
 
 export interface Http1Options {
@@ -66,7 +66,7 @@ export function createHttp1Connections({
       }
     },
     adopt: (url, socket) => {
-      const key = `${toBareHost(url)}:${url.port || "443"}`;
+      const key = `${toBareHost(url)}:${toPort(url)}`;
       chosen.set(url.origin, performance.now() + choiceMs);
       waiting.set(key, socket);
       socket.setTimeout(keepAliveMs, () => {

@@ -4,7 +4,7 @@ import { type ClientHttp2Session, connect as startSession, constants } from "nod
 import { isIP, type LookupFunction } from "node:net";
 import { connect as startTls, type SecureContext, type TLSSocket } from "node:tls";
 import { withDeadline } from "../base/deadline.ts";
-import { toBareHost } from "../base/url.ts";
+import { toBareHost, toPort } from "../base/url.ts";
 import type { Http1Connections } from "./http1Connections.ts";
 import { postOnSession, UnprocessedError } from "./http2Call.ts";
 import type { HttpCall, TransportAnswer } from "./httpCall.ts";
@@ -135,7 +135,7 @@ async function open(
   const host = toBareHost(url);
   const socket = startTls({
     host,
-    port: url.port === "" ? 443 : Number(url.port),
+    port: toPort(url),
     ...(isIP(host) === 0 ? { servername: host } : {}), // RFC 6066 §3 allows no address there
     ALPNProtocols: ["h2", "http/1.1"],
     secureContext,

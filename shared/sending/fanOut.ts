@@ -85,14 +85,14 @@ export function toCurrentTargets(
   listing: DeviceListing,
   sentAt: Date,
 ): readonly PendingTarget[] {
+  const rows = [...listing.devices, ...listing.awaited];
   const current = targets.flatMap((target) => {
     const { sender, platform, channelKey, dueAt } = target;
-    const rows = [...listing.devices, ...listing.awaited].filter((row) => row.platform === platform);
-    const own = rows.filter((row) => row.sender === sender);
+    const own = rows.filter((row) => row.platform === platform && row.sender === sender);
     const toEach = (devices: readonly InstallationRow[]) =>
       devices.map((device) => ({ ...toDirectTarget(device), ...(dueAt && { dueAt }) }));
     if (channelKey === undefined) return listing.directOnly.has(platform) ? toEach(own) : [target];
-    const same = rows.find((row) => row.channelKey === channelKey);
+    const same = rows.find((row) => isTargetOf(target, row));
     if (same !== undefined) return toEach([same]);
     if (listing.erasureAskedAt !== undefined && listing.erasureAskedAt >= sentAt) return [];
     return toEach(own.filter(({ createdAt }) => createdAt.getTime() > sentAt.getTime() - CLOCKS_DIFFER_MS));

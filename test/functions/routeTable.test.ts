@@ -18,7 +18,12 @@ test("every function that is registered has a handler, and every handler is regi
   });
   if (!config.ok) throw new Error("the settings are not valid");
   const log = createLog(() => undefined);
-  const app = createApp(config.value, createClock(log), log, () => Promise.resolve());
+  const app = createApp({
+    config: config.value,
+    clock: createClock(log),
+    log,
+    sleep: () => Promise.resolve(),
+  });
   const names = app.routes.map(({ name }) => name);
   expect(new Set(names)).toEqual(new Set(Object.keys(ROUTES)));
   expect(names).toHaveLength(Object.keys(ROUTES).length);

@@ -20,7 +20,6 @@ import { createLog } from "../../shared/base/log.ts";
 import type { Sender } from "../../shared/push/sender.ts";
 import { type Calls, createCalls, createSettings, fireTimer } from "./calls.ts";
 import { type Contract, createContract } from "./contract.ts";
-import { createSenderApp } from "./senderApp.ts";
 import { createStoreProxy, type StoreProxy } from "./store.ts";
 
 export type { Answered } from "./calls.ts";
@@ -101,11 +100,13 @@ export async function createApi(way: Way, options: ApiOptions = {}): Promise<Api
     return Promise.resolve();
   };
   // Through the local host it serves nobody, and is asked for its document alone.
-  const parts = { config: config.value, clock: { ...clock, observe }, log, sleep };
-  const app =
-    options.senders === undefined
-      ? createApp(parts.config, parts.clock, log, sleep)
-      : createSenderApp({ ...parts, senders: options.senders });
+  const app = createApp({
+    config: config.value,
+    clock: { ...clock, observe },
+    log,
+    sleep,
+    ...(options.senders && { senders: options.senders }),
+  });
   const document = toOpenApi(app.routes, config.value);
   const host =
     way === "in process"
