@@ -2,24 +2,20 @@
 // needs no hub wait for it, and how fast does the backlog drain once the hub is back?
 // Each size in a fresh process over its own tables, against one Azurite. Run: npm run bench -- outbox [SIZE...]
 import { randomBytes } from "node:crypto";
-import { once } from "node:events";
-import { createServer } from "node:http";
 import { createAzurite } from "../local/azurite.ts";
-import { type Clock, createClock } from "../shared/base/clock.ts";
 import { createLog } from "../shared/base/log.ts";
 import { Secret } from "../shared/base/secret.ts";
-import { createLocalKeyWrapper } from "../shared/crypto/kek.ts";
-import { createKeyring } from "../shared/crypto/keyring.ts";
 import { UserId } from "../shared/domain/notification.ts";
 import { createHubSender } from "../shared/push/hub.ts";
-import { createSenders } from "../shared/push/senders.ts";
-import { createService, type Service } from "../shared/service.ts";
+import type { Service } from "../shared/service.ts";
 import type { Store } from "../shared/store/store.ts";
 import { createTables } from "../shared/store/table.ts";
 import { createTableStore } from "../shared/store/tableStore.ts";
 import { runChild } from "./helpers/children.ts";
 import { seedOutbox } from "./helpers/outboxRows.ts";
 import { reportAtLeast, reportAtMost, toCell, toMedian } from "./helpers/report.ts";
+import { startHub, toHubConnection } from "./helpers/servers.ts";
+import { ALERT_TEXT, createBenchService, createMovedClock } from "./helpers/service.ts";
 
 const SIZES = [2_000, 20_000, 200_000];
 /** Rows that the drain finds due, and whose payloads exist. */
@@ -28,8 +24,8 @@ const DRAINED = 3_000;
 const TOUCHED = 300;
 const HUB_DELAY_MS = 100;
 const PASSES = 5;
-/** So much more may what does not grow cost at the largest size. */
-const FLAT = 1.5;
+/** The largest allowed ratio of the cost at the largest size to that at the smallest, for costs that should not grow. */
+const MAX_GROWTH = 1.5;
 const never = new AbortController().signal;
 const silentLog = createLog(() => undefined);
 
@@ -52,53 +48,31 @@ if (storage?.includes("=") === true && hubUrl !== undefined) {
 interface World {
   readonly service: Service;
   readonly store: Store;
-  readonly clock: Clock;
   readonly counts: { calls: number };
 }
 
 /** One instance; `observe` is called once for each answer of the store. */
-function createWorld(storageConnection: string, prefix: string, hubEndpoint: string): World {
-  const log = createLog(() => undefined);
+function createWorld(storageConnection: string, hubConnection: string): World {
   const counts = { calls: 0 };
-  let aheadMs = 0;
-  const clock = { ...createClock(log, () => Date.now() + aheadMs), observe: () => void counts.calls++ };
+  const { clock: moved, sleep } = createMovedClock(silentLog);
+  const clock = { ...moved, observe: () => void counts.calls++ };
   const tables = createTables({
-    storage: { tablePrefix: prefix, connectionString: new Secret(storageConnection) },
+    storage: {
+      tablePrefix: `b${randomBytes(8).toString("hex")}`,
+      connectionString: new Secret(storageConnection),
+    },
     clock,
     allowLoopback: true,
   });
   const store = createTableStore(tables);
-  const alertText = { defaultDisplay: "alert", title: { text: "t" }, body: { text: "b" } } as const;
   const hub = createHubSender({
-    connectionString: new Secret(
-      `Endpoint=${hubEndpoint}/;SharedAccessKeyName=n;SharedAccessKey=${"k".repeat(44)}`,
-    ),
+    connectionString: new Secret(hubConnection),
     hubName: "hub",
-    alertText,
+    alertText: ALERT_TEXT,
     allowLoopback: true,
     clock,
   });
-  const wrapper = createLocalKeyWrapper([new Secret<Uint8Array>(Buffer.alloc(32, 1))]);
-  const service = createService({
-    store,
-    keyring: createKeyring({ rows: store, wrapper, clock }),
-    senders: createSenders([hub]),
-    clock,
-    alertText,
-    // Time passes while a pass waits, so that it is measured and not the waiting.
-    sleep: (ms) => {
-      aheadMs += ms;
-      return Promise.resolve();
-    },
-    limits: {
-      defaultTtlSeconds: 86_400,
-      maxPayloadBytes: 10_000,
-      maxInstallations: 50,
-      installationTtlDays: 90,
-      requireIdempotencyKey: false,
-    },
-  });
-  return { service, store, clock, counts };
+  return { service: createBenchService(store, hub, { clock, sleep }), store, counts };
 }
 
 interface Cost {
@@ -117,12 +91,8 @@ async function cost(world: World, work: () => Promise<unknown>): Promise<Cost> {
   return { ms, cpuMs: (user + system) / 1000, calls: world.counts.calls - before };
 }
 
-function createPrefix(): string {
-  return `b${randomBytes(8).toString("hex")}`;
-}
-
 async function measure(storageConnection: string, hub: string, size: number): Promise<Measured> {
-  const away = createWorld(storageConnection, createPrefix(), "http://127.0.0.1:9");
+  const away = createWorld(storageConnection, toHubConnection(9));
   await seedOutbox(away.store, size, TOUCHED);
   const pass = (world: World) => world.service.redeliver(silentLog, never, never);
   await away.service.redeliver(silentLog, AbortSignal.abort(), never); // connections and keys
@@ -131,7 +101,7 @@ async function measure(storageConnection: string, hub: string, size: number): Pr
   const awayCalls = toMedian(passes.map(({ calls }) => calls));
   const erased = await measureErasure(away, () => pass(away));
 
-  const draining = createWorld(storageConnection, createPrefix(), hub);
+  const draining = createWorld(storageConnection, hub);
   await seedOutbox(draining.store, DRAINED, DRAINED);
   const drained = await cost(draining, () => pass(draining));
   const { open } = await draining.store.countOutbox(never);
@@ -164,18 +134,15 @@ async function measureErasure(world: World, pass: () => Promise<void>): Promise<
 
 async function compare(sizes: readonly number[]): Promise<void> {
   const azurite = await createAzurite();
-  const hub = createServer((request, response) => {
-    request.resume();
-    setTimeout(() => response.writeHead(201, { "content-length": "0" }).end(), HUB_DELAY_MS);
-  }).listen(0, "127.0.0.1");
+  const hub = await startHub(HUB_DELAY_MS);
   try {
-    await once(hub, "listening");
-    const address = hub.address();
-    if (address === null || typeof address === "string") throw new Error("not listening on a port");
-    const url = `http://127.0.0.1:${address.port}`;
     const results = new Map<number, Measured>();
     for (const size of sizes.length > 0 ? sizes : SIZES) {
-      const measured = await runChild(import.meta.url, [azurite.connectionString, url, String(size)]);
+      const measured = await runChild(import.meta.url, [
+        azurite.connectionString,
+        hub.connectionString,
+        String(size),
+      ]);
       results.set(size, measured as Measured); // what measure() made
     }
     print(results);
@@ -199,10 +166,10 @@ function print(results: ReadonlyMap<number, Measured>): void {
   if (first === undefined || last === undefined) return;
   console.log("");
   const what = "a pass with the hub away, most to fewest rows";
-  reportAtMost({ what: `${what}, table calls`, values: [last.awayCalls / first.awayCalls] }, FLAT);
+  reportAtMost({ what: `${what}, table calls`, values: [last.awayCalls / first.awayCalls] }, MAX_GROWTH);
   reportAtMost(
     { what: `${what}, CPU`, values: [toMedian(last.awayCpuMs) / toMedian(first.awayCpuMs)] },
-    FLAT,
+    MAX_GROWTH,
   );
   reportAtLeast(
     { what: "rows drained a second, hub 100 ms away", values: all.map((one) => one.rowsPerSecond) },

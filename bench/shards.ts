@@ -1,25 +1,22 @@
 // Question: how evenly do recipients and keys spread over partitions, what breaks first as sends grow, and what does a pass
-// read beside a million rows?
+// read as the outbox grows?
 // A simulation: the product's use cases over tables in memory that count entities by partition, with random users and keys,
 // and a hub that accepts everything. The limits are those that Azure documents for Table Storage (Azure Storage:
 // "Scalability and performance targets for Table storage"). docs/scale.md draws the conclusions.
 // Run: npm run bench -- shards
-import { randomBytes, randomUUID } from "node:crypto";
-import { createClock } from "../shared/base/clock.ts";
+import { randomUUID } from "node:crypto";
 import { createLog } from "../shared/base/log.ts";
 import { Secret } from "../shared/base/secret.ts";
-import { createLocalKeyWrapper } from "../shared/crypto/kek.ts";
-import { createKeyring } from "../shared/crypto/keyring.ts";
 import { InstallationId } from "../shared/domain/installation.ts";
 import { UserId } from "../shared/domain/notification.ts";
 import type { Sender } from "../shared/push/sender.ts";
-import { createSenders } from "../shared/push/senders.ts";
-import { createService, type Service } from "../shared/service.ts";
+import type { Service } from "../shared/service.ts";
 import type { Store } from "../shared/store/store.ts";
 import { createTableStore } from "../shared/store/tableStore.ts";
 import { type CountedTables, createMemoryTables } from "./helpers/memoryTables.ts";
 import { seedOutbox } from "./helpers/outboxRows.ts";
 import { printTable } from "./helpers/report.ts";
+import { createBenchService, createMovedClock } from "./helpers/service.ts";
 
 const USERS = 5_000;
 const SENDS = 20_000;
@@ -37,13 +34,9 @@ interface World {
   readonly service: Service;
 }
 
-/** Time passes only while a pass waits, and quickly then. */
 function createWorld(): World {
-  let aheadMs = 0;
-  const clock = createClock(log, () => Date.now() + aheadMs);
   const tables = createMemoryTables();
   const store = createTableStore(tables);
-  const wrapper = createLocalKeyWrapper([new Secret<Uint8Array>(randomBytes(32))]);
   const hub: Sender = {
     name: "hub",
     platforms: ["fcmv1"],
@@ -60,25 +53,7 @@ function createWorld(): World {
       remove: () => Promise.resolve({ kind: "accepted" }),
     },
   };
-  const service = createService({
-    store,
-    keyring: createKeyring({ rows: store, wrapper, clock }),
-    senders: createSenders([hub]),
-    clock,
-    alertText: { defaultDisplay: "alert", title: { text: "t" }, body: { text: "b" } },
-    sleep: (ms) => {
-      aheadMs += ms;
-      return Promise.resolve();
-    },
-    limits: {
-      defaultTtlSeconds: 86_400,
-      maxPayloadBytes: 10_000,
-      maxInstallations: 50,
-      installationTtlDays: 90,
-      requireIdempotencyKey: false,
-    },
-  });
-  return { tables, store, service };
+  return { tables, store, service: createBenchService(store, hub, createMovedClock(log)) };
 }
 
 /** Entities of each partition in one run. */

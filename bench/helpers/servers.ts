@@ -11,8 +11,12 @@ export interface Hub {
 /** A hub that answers every call at once, or after a delay. */
 export async function startHub(delayMs = 0): Promise<Hub> {
   const { port, close } = await start([String(delayMs)]);
-  const connectionString = `Endpoint=http://127.0.0.1:${port}/;SharedAccessKeyName=n;SharedAccessKey=${"k".repeat(44)}`;
-  return { connectionString, close };
+  return { connectionString: toHubConnection(port), close };
+}
+
+/** The connection string of a hub on this machine. */
+export function toHubConnection(port: number): string {
+  return `Endpoint=http://127.0.0.1:${port}/;SharedAccessKeyName=n;SharedAccessKey=${"k".repeat(44)}`;
 }
 
 export interface SlowStore {

@@ -59,6 +59,11 @@ export function toFields(fields: Readonly<Record<string, string>>): Buffer {
   return Buffer.concat(parts);
 }
 
+/** The header section of an answer. */
+export function toHead(stream: number, flags = END_STREAM | END_HEADERS, status = 201): Buffer {
+  return toFrame({ type: FRAMES.headers, flags, stream, payload: toFields({ ":status": String(status) }) });
+}
+
 /**
  * `open` sees every connection once TLS stands, `receive` every frame of the client. Nothing is sent but what they send,
  * not even the server's SETTINGS.

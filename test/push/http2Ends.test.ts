@@ -13,15 +13,7 @@ import {
   post,
   toFailed,
 } from "../helpers/http2.ts";
-import {
-  ACK,
-  createFrameServer,
-  END_HEADERS,
-  END_STREAM,
-  FRAMES,
-  toFields,
-  toFrame,
-} from "../helpers/http2Frames.ts";
+import { ACK, createFrameServer, END_HEADERS, FRAMES, toFrame, toHead } from "../helpers/http2Frames.ts";
 
 const { NGHTTP2_HTTP_1_1_REQUIRED, NGHTTP2_INTERNAL_ERROR, NGHTTP2_NO_ERROR, NGHTTP2_REFUSED_STREAM } =
   constants;
@@ -36,10 +28,6 @@ function toGoaway(lastStreamId: number, code: number): Buffer {
   payload.writeUInt32BE(lastStreamId, 0);
   payload.writeUInt32BE(code, 4);
   return toFrame({ type: FRAMES.goaway, payload });
-}
-
-function toHead(stream: number, flags = END_STREAM | END_HEADERS): Buffer {
-  return toFrame({ type: FRAMES.headers, flags, stream, payload: toFields({ ":status": "201" }) });
 }
 
 /** A server by hand. `receive` sees the HEADERS of each call, with the number of its connection, from 1. */

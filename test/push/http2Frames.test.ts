@@ -11,6 +11,7 @@ import {
   FRAMES,
   toFields,
   toFrame,
+  toHead,
 } from "../helpers/http2Frames.ts";
 
 const { NGHTTP2_CANCEL } = constants;
@@ -18,17 +19,9 @@ const { create, identity, later } = createHttp2Bench();
 
 describe("what a server may send without harm", () => {
   const settings = toFrame({ type: FRAMES.settings });
-  const answer = (stream: number) =>
-    toFrame({
-      type: FRAMES.headers,
-      flags: END_STREAM | END_HEADERS,
-      stream,
-      payload: toFields({ ":status": "201" }),
-    });
-
   async function talk(
     open: (socket: { write: (bytes: Uint8Array) => unknown; end: () => unknown }) => void,
-    onRequest: (stream: number) => Buffer = answer,
+    onRequest: (stream: number) => Buffer = toHead,
   ) {
     const server = await createFrameServer(
       identity(),
@@ -42,6 +35,19 @@ describe("what a server may send without harm", () => {
     later(server.close);
     const transport = create(server.port);
     return { server, transport, result: await post(transport, server.port) };
+  }
+
+  /** The first call gets this, and later ones an answer. */
+  async function talkOnce(onFirst: (stream: number) => Buffer) {
+    let isFirst = true;
+    return talk(
+      (socket) => socket.write(settings),
+      (stream) => {
+        if (!isFirst) return toHead(stream);
+        isFirst = false;
+        return onFirst(stream);
+      },
+    );
   }
 
   test("what it does right is answered", async () => {
@@ -172,24 +178,10 @@ describe("what a server may send without harm", () => {
     ),
     [
       "an informational answer that ends the stream",
-      (stream) =>
-        toFrame({
-          type: FRAMES.headers,
-          flags: END_HEADERS | END_STREAM,
-          stream,
-          payload: toFields({ ":status": "103" }),
-        }),
+      (stream) => toHead(stream, END_HEADERS | END_STREAM, 103),
     ],
   ])("%s is a failure, and the next call is made", async (_what, onRequest) => {
-    let isFirst = true;
-    const { server, transport, result } = await talk(
-      (socket) => socket.write(settings),
-      (stream) => {
-        if (!isFirst) return answer(stream);
-        isFirst = false;
-        return onRequest(stream);
-      },
-    );
+    const { server, transport, result } = await talkOnce(onRequest);
     expect(result).toEqual(toFailed(anyCode)); // and not the deadline
     await vi.waitFor(async () => expect(await post(transport, server.port)).toMatchObject(ACCEPTED));
   });
@@ -201,15 +193,7 @@ describe("what a server may send without harm", () => {
     ["RST_STREAM", toFrame({ type: FRAMES.reset, stream: 1, payload: Buffer.from([0, 0, 0, 8]) })],
   ])("a flood of %s ends no more than its session", async (_what, frame) => {
     const flood = Buffer.concat(Array.from({ length: 50_000 }, () => frame));
-    let isFirst = true;
-    const { server, transport, result } = await talk(
-      (socket) => socket.write(settings),
-      (stream) => {
-        if (!isFirst) return answer(stream);
-        isFirst = false;
-        return flood;
-      },
-    );
+    const { server, transport, result } = await talkOnce(() => flood);
     expect(result).toMatchObject({ ok: false });
     await vi.waitFor(async () => expect(await post(transport, server.port)).toMatchObject(ACCEPTED));
   });
