@@ -40,7 +40,7 @@ export function createDevice({ hub, platform, pushChannel }: DeviceOptions): Dev
 }
 
 /** Where each platform's app finds the ID (README: "The API"). */
-function readId({ platform, body }: Delivery): string {
+export function readId({ platform, body }: Delivery): string {
   // The content is the ID and nothing else.
   if (platform === "wns" || platform === "mpns") return body;
   const json: unknown = JSON.parse(body);

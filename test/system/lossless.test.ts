@@ -3,6 +3,7 @@
 // how many; `npm run soak` makes it 2,000.
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Answered, type Api, createApi, createProxiedApi } from "../helpers/api.ts";
+import { readId } from "../../local/device.ts";
 import { type StoreProxy, storeError } from "../helpers/store.ts";
 import { type Fault } from "../helpers/faultProxy.ts";
 
@@ -109,12 +110,9 @@ test(
     }
 
     const told = new Map<string, Set<string>>();
-    for (const { body, pushChannel } of first.hub.deliveries) {
-      const { message } = JSON.parse(body) as {
-        readonly message: { readonly data: { readonly secureId: string } };
-      };
-      const users = told.get(message.data.secureId) ?? new Set();
-      told.set(message.data.secureId, users.add(pushChannel));
+    for (const delivery of first.hub.deliveries) {
+      const id = readId(delivery);
+      told.set(id, (told.get(id) ?? new Set<string>()).add(delivery.pushChannel));
     }
     const lost: string[] = [];
     const accepted = tries.filter(isAccepted);

@@ -6,6 +6,7 @@ import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createAzurite } from "../../local/azurite.ts";
 import { startFunctionsHostProcess } from "../../local/functionsHost/process.ts";
+import { readId } from "../../local/device.ts";
 import { createIssuer } from "../../local/issuer.ts";
 import { createHubEmulator, type HubEmulator } from "../../packages/notification-hubs-emulator/emulator.ts";
 import { bundleApp } from "../../scripts/bundle.ts";
@@ -141,11 +142,8 @@ async function waitUntil(isReached: () => boolean, seconds: number): Promise<voi
 /** Of the first so many accepted sends, those whose ID was not pushed yet. */
 function countUnpushed(among = Infinity): number {
   const { accepted, pushes } = progress;
-  for (const { body, pushChannel } of hub.deliveries.slice(progress.seen)) {
-    const { message } = JSON.parse(body) as {
-      readonly message: { readonly data: { readonly secureId: string } };
-    };
-    const name = `${message.data.secureId} to ${pushChannel}`;
+  for (const delivery of hub.deliveries.slice(progress.seen)) {
+    const name = `${readId(delivery)} to ${delivery.pushChannel}`;
     pushes.set(name, (pushes.get(name) ?? 0) + 1);
     progress.seen++;
   }
