@@ -44,7 +44,7 @@ async function compare(): Promise<void> {
     await writeFile(join(directory, "bare.ts"), BARE);
     await bundle(join(directory, "bare.ts"), join(directory, "bare"));
     await bundleApp(join(directory, "ours"));
-    await bundle(LOADER, join(directory, "loader")); // so that Node does not load what removes types
+    await bundle(LOADER, join(directory, "loader")); // so that Node does not load its TypeScript support
     const loader = pathToFileURL(join(directory, "loader/main.js")).href;
     await writeFile(join(directory, "package.json"), '{ "type": "module" }');
     const settings = { bare: {}, hub: HUB, "all senders": { ...HUB, ...(await createSenderSettings()) } };

@@ -1,7 +1,7 @@
 // Question: what do sendSecure and getNotification cost as the stored rows and the recipients of one call grow?
 // In process, without a Functions host, one call at a time, against Azurite and a hub that answers 201; and once more with
-// both of them some milliseconds away. Azurite does its work on one core, so that many parallel calls wait for it; with the
-// distance, the wait is what it is in a data centre. Each size has its own tables, made once; each round measures them in
+// both of them some milliseconds away. Azurite uses one core, so parallel calls wait for each other. With the added delay, that
+// wait is a smaller part of the time. Each size has its own tables, made once; each round measures them in
 // fresh processes in alternating order. Writes graphs into docs/graphs/. Run: npm run bench -- size
 import { randomBytes } from "node:crypto";
 import { mkdir, writeFile } from "node:fs/promises";

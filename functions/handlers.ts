@@ -1,5 +1,5 @@
-// Everything behind the registered functions. main.ts loads it in the background once it has registered them, so that the
-// libraries do not delay the start (docs/performance.md, "Cold start").
+// The handlers of the registered functions. main.ts loads them in the background after it has registered the functions, so that
+// the libraries do not delay the start (docs/performance.md, "Cold start").
 import { setTimeout } from "node:timers/promises";
 import type { HttpHandler, TimerHandler } from "@azure/functions";
 import { createClock } from "../shared/base/clock.ts";

@@ -1,6 +1,6 @@
-// The file that the Functions host loads: reads the settings and registers the functions, and then loads what is behind them
-// in the background. A setting that is missing or unsafe stops the start here; one that only an SDK can judge ends the
-// process a moment later.
+// The file that the Functions host loads. It reads the settings, registers the functions, and then loads their handlers in the
+// background. A missing or unsafe setting stops the start here. A setting that only an SDK can check ends the process a moment
+// later.
 import { app as functions } from "@azure/functions";
 import { parseConfig, toConfigErrorText } from "../shared/config/config.ts";
 import { createLog, toCause } from "../shared/base/log.ts";
@@ -10,7 +10,8 @@ import { type RouteEntry, ROUTE_NAMES, ROUTES, TIMERS } from "./routeTable.ts";
 const read = parseConfig(process.env);
 if (!read.ok) throw new Error(toConfigErrorText(read.error));
 const config = read.value;
-// Before any connection is made: storage, hub, vault, issuers and push services are all verified against these too.
+// Before any connection is made: the certificates of storage, hub, vault, issuers and push services are verified against
+// these authorities too.
 if (config.extraAuthorities !== undefined) {
   const tls = process.getBuiltinModule("node:tls"); // not imported: few need it, and it takes time
   tls.setDefaultCACertificates([...tls.getCACertificates("default"), ...config.extraAuthorities]);

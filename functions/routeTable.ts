@@ -1,5 +1,5 @@
-// The route table: what the Functions host has to know of every HTTP function before the app is loaded (main.ts), and how
-// long each may take. The handlers are in routes.ts. Imports no library, because it is loaded at the start.
+// The route table: method, path, caller, time limit and query parameters of every HTTP function. main.ts registers the functions
+// from it before the handlers are loaded, so it imports nothing. The handlers are in routes.ts.
 
 export interface RouteEntry {
   /** The Functions host answers 404 to any other method. */

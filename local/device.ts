@@ -19,7 +19,7 @@ interface DevicePush {
 }
 
 export interface Device {
-  /** As of a push queue. Rejects also when a push holds no ID. */
+  /** The next push, as PushQueue.next returns it. Also rejects if a push holds no ID. */
   readonly next: (signal?: AbortSignal) => Promise<DevicePush>;
   readonly close: () => void;
 }

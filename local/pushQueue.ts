@@ -3,10 +3,10 @@
 export interface PushQueue<Push> {
   /**
    * The next push: one that has arrived already, or one that is still to come. Returns each push once, in order.
-   * Rejects when the signal aborts and when the queue is closed.
+   * Rejects when the signal aborts or the queue is closed.
    */
   readonly next: (signal?: AbortSignal) => Promise<Push>;
-  /** Stops listening. */
+  /** Stops listening, and rejects a `next` that waits. */
   readonly close: () => void;
 }
 

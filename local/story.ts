@@ -153,7 +153,7 @@ interface Sealed {
 }
 
 async function readSealed(connectionString: string, id: string): Promise<Sealed | undefined> {
-  for await (const { table, row } of findRows(connectionString, id))
+  for await (const { table, columns: row } of findRows(connectionString, id))
     if (row["sealed0"] instanceof Uint8Array) return { table, bytes: Buffer.from(row["sealed0"]) };
   return undefined;
 }

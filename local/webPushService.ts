@@ -78,7 +78,7 @@ export interface WebPushService {
   /** Every push that is accepted from now on. Ends with the function it returns. */
   readonly onPush: (listener: (push: ReceivedPush) => void) => () => void;
   readonly answerWith: (answer: AnswerOnDemand | undefined) => void;
-  /** How many there were. */
+  /** The number of connections so far. */
   readonly connections: () => number;
   readonly clear: () => void;
   readonly close: () => Promise<void>;

@@ -47,7 +47,7 @@ function build(entry: string, name: string, directory: string) {
       "@azure/functions-core", // supplied by the Functions worker; it is no npm package
       "open", // by which @azure/identity would sign a person in through a browser, where there is none
     ],
-    plugins: [requireBuiltins(name === "main" ? "all" : "the dearest"), separateHandlers],
+    plugins: [requireBuiltins(name === "main" ? "all" : "the slowest"), separateHandlers],
     alias: { semver: join(root, "scripts/newNode.ts") },
     banner: {
       // @azure/functions is CommonJS and calls require() for Node's own modules.
@@ -85,7 +85,7 @@ async function replaceFiles(directory: string, files: readonly OutputFile[]): Pr
  * are first read. In the rest, which is loaded in the background, this is done for the two where it costs most: `node:http`
  * would load all of fetch, and `node:process` would open the standard streams (docs/performance.md, "Cold start").
  */
-function requireBuiltins(which: "all" | "the dearest"): Plugin {
+function requireBuiltins(which: "all" | "the slowest"): Plugin {
   return {
     name: "require builtins",
     setup: (bundler) => {

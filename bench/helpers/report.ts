@@ -19,7 +19,7 @@ export interface Goal {
   readonly what: string;
   readonly values: readonly number[];
   readonly digits?: number;
-  /** Behind each number of the row. Default: none, as the number is a ratio. */
+  /** Follows each number of the row. Default: none, as the number is a ratio. */
   readonly unit?: string;
 }
 
@@ -52,7 +52,7 @@ export function toPercentile(values: readonly number[], share: number): number {
   return values.toSorted((a, b) => a - b)[index] ?? NaN;
 }
 
-/** Each value by the one of the same round. */
+/** Divides each value by the other variant's value of the same round. */
 export function toRatios(values: readonly number[], others: readonly number[]): readonly number[] {
   return values.map((value, round) => value / (others[round] ?? NaN));
 }
@@ -63,7 +63,7 @@ export function printTable(head: readonly string[], rows: readonly (readonly str
   for (const cells of [head, rule, ...rows]) console.log(`| ${cells.join(" | ")} |`);
 }
 
-/** The median of a table's cell, with every raw value. */
+/** The text of a table's cell: the median, then every raw value. */
 export function toCell(values: readonly number[], digits: number): string {
   return `${toMedian(values).toFixed(digits)} (${values.map((value) => value.toFixed(digits)).join(", ")})`;
 }

@@ -1,5 +1,5 @@
-// A server in a process of its own, so that its CPU is nobody else's: a hub that answers 201, or, with the port of a table
-// server, a proxy in front of it. Both wait for so many milliseconds before each answer.
+// A server in a process of its own, so that its CPU is not counted with the caller's: a hub that answers 201, or, with the port of a table
+// server, a proxy in front of it. Both wait DELAY_MS before each answer.
 // Arguments: DELAY_MS [PORT]
 import { once } from "node:events";
 import { Agent, createServer, type IncomingMessage, request, type ServerResponse } from "node:http";

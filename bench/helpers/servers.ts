@@ -24,7 +24,7 @@ export interface SlowStore {
   readonly close: () => void;
 }
 
-/** A table server that is so far away: each call takes this much longer, and any number of calls wait at once. */
+/** A proxy that delays each call to a table server. Any number of calls can wait at once. */
 export async function startSlowStore(connectionString: string, delayMs: number): Promise<SlowStore> {
   const endpoint = new URL(/TableEndpoint=([^;]+)/.exec(connectionString)?.[1] ?? "");
   const { port, close } = await start([String(delayMs), endpoint.port]);

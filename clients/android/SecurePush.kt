@@ -20,7 +20,7 @@ import org.json.JSONException
 import org.json.JSONObject
 
 sealed interface Fetched {
-    /** `text` is of the payload, which is whatever your back end sends; null if it is of another form. */
+    /** `text` comes from the payload, whose form your back end decides; null if the payload has no such text. */
     data class Notification(val id: String, val text: String?) : Fetched
 
     /** No token, or one that the service does not accept. */

@@ -70,7 +70,7 @@ public sealed class SecurePushClient(HttpClient http, Func<CancellationToken, Va
         }
         catch (JsonException)
         {
-            return new(FetchOutcome.Unavailable); // cut off, or the answer of something in between
+            return new(FetchOutcome.Unavailable); // an incomplete answer, or the answer of a proxy
         }
     }
 

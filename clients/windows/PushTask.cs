@@ -70,7 +70,7 @@ public sealed class PushTask(SecurePushClient client)
         }
     }
 
-    /// <summary>Whatever your back end sends. Null where the payload is not of that form: then the generic text is shown.</summary>
+    /// <summary>The payload's form is up to your back end; here it has a text. Null for any other form: the generic text is shown.</summary>
     private static string? ReadText(JsonElement payload) =>
         payload.ValueKind is JsonValueKind.Object
         && payload.TryGetProperty("text", out var text)

@@ -1,5 +1,5 @@
 // Loads an app into this process through the programming model of `@azure/functions`, as host and worker do in Azure.
-// One app for each process: what the app keeps in modules and in the environment is the process's.
+// One app for each process, because the app's modules and environment belong to the process.
 import { globSync, readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";

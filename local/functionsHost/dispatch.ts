@@ -38,13 +38,13 @@ export interface Dispatcher {
   readonly close: () => void;
 }
 
-/** The limit for connections to the library's server, which announces a shorter one. */
+/** The longest that an idle connection to the library's server is kept; the server announces a shorter time. */
 const IDLE_CONNECTION_MS = 60_000;
 
 export function createDispatcher(options: DispatchOptions): Dispatcher {
   const { http, admin, keyCheck, cors, httpUri, invoker, log, maxBodyBytes } = options;
-  // With a limit of its own, the agent closes idle connections before the library's server does, as that server announces
-  // (Keep-Alive); without one it would use a connection that the server is just closing.
+  // The agent obeys the time that the server announces (Keep-Alive) only if it has a timeout of its own. Without one it might
+  // use a connection that the server is closing.
   const agent = new Agent({ keepAlive: true, timeout: IDLE_CONNECTION_MS });
   return {
     answer: async (request, response) => {

@@ -151,7 +151,7 @@ function createRunner(
 /** Stops listening, and lets what is running end. */
 async function drain({ invoker }: App, server: Server, running: Tracker): Promise<void> {
   server.close(); // idle connections with it
-  // What waits by itself is told after a while that it should not, and then has its time to end.
+  // Functions that wait get the appTerminate hooks after a while, and then as long as they need to end.
   const patience = new AbortController();
   await Promise.race([
     running.whenIdle(),

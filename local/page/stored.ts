@@ -5,7 +5,7 @@ import type { StoredRow } from "./messages.ts";
 /** The row of one recipient's notification for each table that has one. */
 export async function readStored(connectionString: string, id: string): Promise<readonly StoredRow[]> {
   const rows: StoredRow[] = [];
-  for await (const { table, row } of findRows(connectionString, id)) {
+  for await (const { table, columns: row } of findRows(connectionString, id)) {
     const { etag: _etag, ...columns } = row;
     rows.push({ table, columns: Object.entries(columns).map(([key, value]) => [key, toText(value)]) });
   }

@@ -14,8 +14,8 @@ import { openChannel } from "./pushChannel.ts";
 /** A recipient's devices, and the platforms on which a group push could reach a former device of theirs (P7). */
 export interface DeviceListing {
   readonly devices: readonly Device[];
-  /** Registrations in progress: they do not hold their push channel yet, and get nothing until they do (P7). */
-  readonly awaited: readonly InstallationRow[];
+  /** Devices whose registration is in progress. They do not hold their push channel yet, so nothing is pushed to them (P7). */
+  readonly registering: readonly InstallationRow[];
   readonly directOnly: ReadonlySet<Platform>;
   /** When the recipient was last asked to be erased. */
   readonly erasureAskedAt?: Date;
@@ -50,7 +50,7 @@ export async function listDevices(
     isHeld: await isHeld(options, row.value, rows.former, signal),
   }));
   const devices = withoutTwins(judged.filter((one) => one.isHeld).map(({ row }) => row));
-  const awaited = judged
+  const registering = judged
     .filter(({ row, isHeld: isDone }) => !isDone && isInProgress(row.value, rows.former))
     .map(({ row }) => row.value);
   const { erasureAskedAt } = rows.state?.value ?? {};
@@ -61,7 +61,7 @@ export async function listDevices(
       etag,
       openChannel: () => openChannel(purposes, value),
     })),
-    awaited,
+    registering,
     directOnly: new Set(inForce.map(({ value }) => value.platform)),
     ...(erasureAskedAt && { erasureAskedAt }),
   };
@@ -110,7 +110,7 @@ async function isHeld(
   return channel?.value.holder?.recipientKey === row.recipientKey;
 }
 
-/** Whether a row that does not hold its channel may be about to take it. One that lost it is named as a former one. */
+/** Whether a row that does not hold its channel may still get it. A channel that the row has lost is listed as a former one. */
 function isInProgress({ reconciledAt, channelKey }: InstallationRow, former: DeviceRows["former"]): boolean {
   return reconciledAt === undefined && !former.some(({ value }) => value.channelKey === channelKey);
 }

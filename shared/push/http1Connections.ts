@@ -19,14 +19,14 @@ export interface Http1Connections {
   readonly post: (call: HttpCall) => Promise<TransportAnswer>;
   /** Takes over a connection whose server chose HTTP/1.1. The next call to this origin that needs a new one uses it. */
   readonly adopt: (url: URL, socket: TLSSocket) => void;
-  /** Remembers that a server demands HTTP/1.1. */
-  readonly require: (url: URL) => void;
-  /** Whether calls to this URL's origin use HTTP/1.1: its server demands it, or chose it lately. */
-  readonly isChosen: (url: URL) => boolean;
+  /** Remembers, until the process ends, that the server demands HTTP/1.1. */
+  readonly rememberDemand: (url: URL) => void;
+  /** Whether calls to this URL's origin use HTTP/1.1, because its server demands it or recently chose it. */
+  readonly isHttp1Only: (url: URL) => boolean;
   readonly close: () => void;
 }
 
-/** Connections to one origin. More calls than that wait for a free one. */
+/** The most connections to one origin. Further calls wait for a free one. */
 const MAX_CONNECTIONS = 50;
 
 export function createHttp1Connections({
@@ -46,7 +46,7 @@ export function createHttp1Connections({
   /** Adopted connections that no call has used yet, by `host:port`. */
   const waiting = new Map<string, TLSSocket>();
   const connect = agent.createConnection.bind(agent);
-  // Node's documentation of http.Agent allows to replace this method.
+  // Node's documentation of http.Agent allows replacing this method.
   agent.createConnection = (options, callback) => {
     const key = `${options.host}:${options.port}`;
     const adopted = waiting.get(key);
@@ -60,7 +60,7 @@ export function createHttp1Connections({
         return await post(agent, call);
       } catch (error) {
         const { origin } = call.url;
-        // Perhaps the server no longer speaks HTTP/1.1, so the next call asks again.
+        // The server may no longer speak HTTP/1.1, so the next call negotiates again.
         if (!call.signal.aborted && chosen.get(origin) !== Infinity) chosen.delete(origin);
         throw error;
       }
@@ -75,10 +75,10 @@ export function createHttp1Connections({
       socket.once("close", () => {
         if (waiting.get(key) === socket) waiting.delete(key);
       });
-      socket.setNoDelay(true).unref(); // as the agent's own; the next call refs it
+      socket.setNoDelay(true).unref(); // like the agent's own sockets; the call that uses it calls ref()
     },
-    require: (url) => void chosen.set(url.origin, Infinity),
-    isChosen: (url) => (chosen.get(url.origin) ?? 0) > performance.now(),
+    rememberDemand: (url) => void chosen.set(url.origin, Infinity),
+    isHttp1Only: (url) => (chosen.get(url.origin) ?? 0) > performance.now(),
     close: () => {
       for (const socket of waiting.values()) socket.destroy();
       agent.destroy();

@@ -39,9 +39,11 @@ export class UnprocessedError extends Error {
 }
 
 /**
- * Resolves with the final answer (1xx are ignored); of a body that is longer than 4 KiB, the stream is cancelled.
+ * Resolves with the final answer; 1xx answers are ignored. If the body is longer than 4 KiB, the stream is cancelled and the
+ * first 4 KiB are returned.
  * Rejects with UnprocessedError, the signal's reason, or the error of the stream or session. Calls `onHead` when the
- * header section of the final answer arrives. Each call in progress listens to the session's `goaway`.
+ * header section of the final answer arrives. Each call adds
+ * one `goaway` listener to the session while it is in progress.
  */
 export function postOnSession(
   session: ClientHttp2Session,
@@ -62,7 +64,7 @@ export function postOnSession(
     signal.addEventListener("abort", abort, { once: true });
     const onGoaway = (code: number, lastStreamId: number) => {
       end.goaway ??= { code, lastStreamId };
-      // It waits above the peer's limit of streams, and nghttp2 opens no stream after GOAWAY.
+      // This call still waits because of the peer's limit on streams. After GOAWAY, nghttp2 opens no stream.
       if (stream.closed || stream.state.state !== NGHTTP2_STREAM_STATE_IDLE) return;
       end.isUnsent = true;
       stream.close(NGHTTP2_CANCEL);
@@ -123,8 +125,8 @@ interface End {
 }
 
 /**
- * For a stream without the head of an answer. After a GOAWAY with an error, Node reports that error for all streams of the
- * session, so only the last stream ID tells which ones the server ignored (§6.8).
+ * Decides about a stream that ended before the head of an answer. After a GOAWAY with an error, Node reports that error for
+ * every stream of the session. Only the last stream ID then shows which streams the server ignored (§6.8).
  */
 function toUnprocessed(
   { id = 0, rstCode }: ClientHttp2Stream,

@@ -1,5 +1,5 @@
-// Connections for HTTP/2 (RFC 9113), one to each origin. A server that chooses HTTP/1.1 in the TLS handshake (ALPN,
-// RFC 7301) is left to http1Connections.ts, with the connection. I/O: those connections.
+// Connections for HTTP/2 (RFC 9113), one to each origin. If a server chooses HTTP/1.1 in the TLS handshake (ALPN,
+// RFC 7301), http1Connections.ts takes over the connection. I/O: those connections.
 import { type ClientHttp2Session, connect as startSession, constants } from "node:http2";
 import { isIP, type LookupFunction } from "node:net";
 import { connect as startTls, type SecureContext, type TLSSocket } from "node:tls";
@@ -20,7 +20,7 @@ export interface Http2Options {
 }
 
 export interface Http2Sessions {
-  /** Over the protocol that the server chooses. Rejects with the error of the network, of TLS, of HTTP/2 or of the signal. */
+  /** Over the protocol that the server chooses. Rejects with a network, TLS or HTTP/2 error, or the signal's reason. */
   readonly post: (call: HttpCall) => Promise<TransportAnswer>;
   readonly close: () => void;
 }
@@ -33,10 +33,10 @@ interface Session {
   readonly end: () => void;
 }
 
-/** A connection that is being made. The last call that stops waiting ends it. */
+/** A connection that is being made. When no call waits for it any more, it is released: if it is not ready by then, it ends. */
 interface Opening {
   readonly session: Promise<Session | undefined>;
-  readonly abandon: () => void;
+  readonly release: () => void;
   waiting: number;
 }
 
@@ -44,23 +44,23 @@ interface State extends Http2Options {
   /** The session that takes the calls to an origin. One that ends is replaced by the next call. */
   readonly sessions: Map<string, Session>;
   readonly opening: Map<string, Opening>;
-  /** What ends each connection, also those that take no more calls. */
+  /** Ends each open connection, including those that take no more calls. */
   readonly ends: Map<TLSSocket, () => void>;
 }
 
 /** A call that the server did not process is made once more; then the outbox tries again. */
 const MAX_ATTEMPTS = 2;
 /**
- * As Node's limit for HTTP/1.1. A longer field section is an error of its stream. Until the server has acknowledged this
+ * The same as Node's limit for HTTP/1.1. A longer header section fails its call. Until the server has acknowledged this
  * (§6.5.3), Node's own limit of 64 KiB applies.
  */
 const MAX_HEADER_BYTES = 16_384;
-/** A session that answers none of so many calls in a row is replaced, whatever else arrives on it. */
+/** A session is replaced after this many calls in a row without an answer, even if other data arrives on it. */
 const MAX_UNANSWERED = 3;
 const MISDIRECTED = 421;
 
 /**
- * A peer's limit of concurrent streams makes further calls wait (nghttp2 does that). An idle session is closed after
+ * When the peer's limit on concurrent streams is reached, nghttp2 makes further calls wait. An idle session is closed after
  * `keepAliveMs`. A session takes no more calls, and is closed after its last one, when
  *
  * - the server announces its end (GOAWAY, §6.8),
@@ -88,7 +88,7 @@ async function post(state: State, call: HttpCall): Promise<TransportAnswer> {
       return await session.post(call);
     } catch (error) {
       if (!(error instanceof UnprocessedError)) throw error;
-      if (error.code === "HTTP_1_1_REQUIRED") state.http1.require(call.url);
+      if (error.code === "HTTP_1_1_REQUIRED") state.http1.rememberDemand(call.url);
       if (attempt === MAX_ATTEMPTS) throw error;
     }
   }
@@ -97,7 +97,7 @@ async function post(state: State, call: HttpCall): Promise<TransportAnswer> {
 /** The session for a call; nothing where the server chose HTTP/1.1. Calls that come while a session opens wait for it. */
 async function find(state: State, { url, lookup, signal }: HttpCall): Promise<Session | undefined> {
   const { http1, sessions, opening } = state;
-  if (http1.isChosen(url)) return undefined;
+  if (http1.isHttp1Only(url)) return undefined;
   const session = sessions.get(url.origin);
   if (session?.isOpen() === true) return session;
   const next = opening.get(url.origin) ?? startOpening(state, url, lookup);
@@ -105,7 +105,7 @@ async function find(state: State, { url, lookup, signal }: HttpCall): Promise<Se
   try {
     return await withDeadline(next.session, signal);
   } finally {
-    if (--next.waiting === 0) next.abandon();
+    if (--next.waiting === 0) next.release();
   }
 }
 
@@ -114,7 +114,7 @@ function startOpening(state: State, url: URL, lookup: LookupFunction): Opening {
   const timer = setTimeout(() => ended.abort(), state.timeoutMs);
   const opening: Opening = {
     session: open(state, url, lookup, ended.signal),
-    abandon: () => {
+    release: () => {
       clearTimeout(timer);
       ended.abort(); // changes nothing once the connection is made
       state.opening.delete(url.origin);
@@ -156,7 +156,7 @@ async function open(
       settings: { enablePush: false, maxHeaderListSize: MAX_HEADER_BYTES },
     });
     http2.on("goaway", (code) => {
-      if (code === constants.NGHTTP2_HTTP_1_1_REQUIRED) http1.require(url);
+      if (code === constants.NGHTTP2_HTTP_1_1_REQUIRED) http1.rememberDemand(url);
     });
     await waitFor(http2, "remoteSettings", signal);
     const session = createSession(http2, socket, state);
@@ -172,7 +172,10 @@ async function open(
   }
 }
 
-/** Rejects with the emitter's error, when it is closed before, or at the signal. Later errors end up in "close". */
+/**
+ * Resolves at the event. Rejects if the emitter fails or closes first, or if the signal aborts. The error listener stays, so
+ * that a later error does not end the process; "close" follows it.
+ */
 function waitFor(
   emitter: TLSSocket | ClientHttp2Session,
   event: "secureConnect" | "remoteSettings",
@@ -218,7 +221,7 @@ function createSession(
   return {
     isOpen,
     post: async (call) => {
-      // Perhaps while the call waited for the session.
+      // The signal may have aborted, or the session closed, while the call waited.
       call.signal.throwIfAborted();
       if (!isOpen()) throw new UnprocessedError("REFUSED_STREAM");
       begin();
@@ -228,7 +231,7 @@ function createSession(
         if (answer.status === MISDIRECTED) http2.close();
         return answer;
       } catch (error) {
-        if (call.signal.aborted && watch.isDead()) http2.close();
+        if (call.signal.aborted && watch.recordNoAnswer()) http2.close();
         throw error;
       } finally {
         finish();
@@ -240,8 +243,8 @@ function createSession(
 
 interface Watch {
   readonly answered: () => void;
-  /** Whether a call that ended without an answer shows that its connection is dead. To be asked once. */
-  readonly isDead: () => boolean;
+  /** Records that the call ended without an answer. Whether the connection is to be replaced. Call it at most once. */
+  readonly recordNoAnswer: () => boolean;
 }
 
 /** Finds dead connections: silent ones, which TCP notices only after minutes, and those whose server processes no calls. */
@@ -257,7 +260,7 @@ function createWatcher(socket: TLSSocket, timeoutMs: number): { readonly begin: 
           isAnswered = true;
           unanswered = 0;
         },
-        isDead: () => {
+        recordNoAnswer: () => {
           if (isAnswered || performance.now() - startedMs < timeoutMs / 2) return false;
           return ++unanswered >= MAX_UNANSWERED || socket.bytesRead === bytesBefore;
         },

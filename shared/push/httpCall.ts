@@ -5,7 +5,7 @@ export interface HttpCall {
   readonly url: URL;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: Uint8Array;
-  /** Answers the addresses that may be connected to, and no others (R133). */
+  /** Returns only addresses that may be connected to (R133). */
   readonly lookup: LookupFunction;
   /** Ends the call. */
   readonly signal: AbortSignal;
@@ -13,7 +13,7 @@ export interface HttpCall {
 
 export interface TransportAnswer {
   readonly status: number;
-  /** Names in lower case; of several fields of one name their values joined by commas. */
+  /** Names in lower case. Values of fields with the same name are joined by commas. */
   readonly headers: Readonly<Record<string, string>>;
   /** At most the first 4 KiB. */
   readonly body: string;

@@ -22,7 +22,7 @@ export interface PinnedTransportOptions {
   readonly tls?: Pick<SecureContextOptions, "cert" | "key" | "ca">;
   /** How names are resolved; tests replace it. */
   readonly resolve?: Resolve;
-  /** Offers HTTP/2 in the TLS handshake. HTTP/1.1 serves where the server does not choose it, and without this. */
+  /** Offers HTTP/2 in the TLS handshake. HTTP/1.1 is used if the server does not choose HTTP/2, or if this is not set. */
   readonly offersHttp2?: boolean;
   /** The longest that one call may take, in milliseconds (R115). */
   readonly timeoutMs?: number;
@@ -83,10 +83,10 @@ export function createPinnedTransport(options: PinnedTransportOptions): PinnedTr
   const http1 = createHttp1Connections({ secureContext, keepAliveMs, choiceMs });
   const http2 =
     offersHttp2 === true ? createHttp2Sessions({ secureContext, keepAliveMs, timeoutMs, http1 }) : undefined;
-  const connection: Connection = { exchange: (http2 ?? http1).post, hosts, resolve, timeoutMs };
+  const callOptions: CallOptions = { exchange: (http2 ?? http1).post, hosts, resolve, timeoutMs };
   return {
     judge: (url, signal) => judge(url, hosts, resolve, signal),
-    post: (request) => post(connection, request),
+    post: (request) => post(callOptions, request),
     close: () => {
       http2?.close();
       http1.close();
@@ -166,8 +166,8 @@ function toTlsOptions({ tls = {}, extraAuthorities = [] }: PinnedTransportOption
   return { ...tls, ...(ca === undefined ? {} : { ca }), minVersion: "TLSv1.2" };
 }
 
-interface Connection {
-  /** Makes a call, over the protocol that serves its origin. */
+interface CallOptions {
+  /** Makes one call, over HTTP/2 or HTTP/1.1. */
   readonly exchange: (call: HttpCall) => Promise<TransportAnswer>;
   readonly hosts: readonly HostRule[];
   readonly resolve: Resolve;
@@ -175,7 +175,7 @@ interface Connection {
 }
 
 async function post(
-  { exchange, hosts, resolve, timeoutMs }: Connection,
+  { exchange, hosts, resolve, timeoutMs }: CallOptions,
   { url: text, headers, body, signal }: TransportRequest,
 ): Promise<Result<TransportAnswer, TransportFailure>> {
   const allowed = judgeUrl(text, hosts);

@@ -10,7 +10,7 @@ import { isTemporary } from "../push/outcome.ts";
 import type { PushOutcome, Sender } from "../push/sender.ts";
 import type { Senders } from "../push/senders.ts";
 
-/** Two instances' clocks may differ so much. */
+/** How far the clocks of two instances may differ. */
 const CLOCKS_DIFFER_MS = 5_000;
 
 /** What is pending for a recipient, with the devices that they have now. */
@@ -39,10 +39,11 @@ export interface PushResult {
 /**
  * What reaches every device of a recipient. Where a sender can push to groups: one group push for each platform, and a
  * direct push to each device that a group push may still miss. Elsewhere, and where a group push could reach a former
- * device of theirs (P7): a direct push to each device. A device whose registration is in progress is pushed to directly once it holds its channel.
+ * device of theirs (P7): a direct push to each device. A device whose
+ * registration is in progress gets a direct push once it holds its channel.
  */
 export function toTargets(listing: DeviceListing, senders: Senders, now: Date): readonly PendingTarget[] {
-  const awaited = listing.awaited.map(toDirectTarget);
+  const registering = listing.registering.map(toDirectTarget);
   const current = PLATFORMS.flatMap((platform) => {
     const served = listing.devices.filter((device) => device.platform === platform);
     const names = [...new Set(served.map(({ sender }) => sender))];
@@ -58,7 +59,7 @@ export function toTargets(listing: DeviceListing, senders: Senders, now: Date): 
       return direct.length < devices.length ? [...direct, { sender: name, platform }] : direct;
     });
   });
-  return [...current, ...awaited];
+  return [...current, ...registering];
 }
 
 function toDirectTarget({
@@ -75,17 +76,17 @@ function isMissed({ reconciledAt }: Device, visibleAfterMs: number, now: Date): 
 }
 
 /**
- * The targets of an earlier try as they are pushed now. A group push that could reach a former device of the recipient
- * becomes a direct push to each of their devices (P7). A push to a channel that the recipient no longer has goes to the
- * channels that they have registered since the send, unless they were to be erased: a device may have changed its channel
- * meanwhile.
+ * The targets of an earlier try, as they are to be pushed now. A group push that could reach a former device of the recipient
+ * becomes a direct push to each of their devices (P7). If the recipient no longer has the channel of a target, the push goes to
+ * the channels that they have registered since the send, on the same platform and sender, because a device may have changed
+ * its channel. If the recipient's erasure was asked for after the send, it goes to none.
  */
 export function toCurrentTargets(
   targets: readonly PendingTarget[],
   listing: DeviceListing,
   sentAt: Date,
 ): readonly PendingTarget[] {
-  const rows = [...listing.devices, ...listing.awaited];
+  const rows = [...listing.devices, ...listing.registering];
   const current = targets.flatMap((target) => {
     const { sender, platform, channelKey, dueAt } = target;
     const own = rows.filter((row) => row.platform === platform && row.sender === sender);
@@ -149,7 +150,7 @@ export function toPending(
   const open = targets.flatMap((target) => {
     const result = own.find((one) => isResultOf(target, one));
     if (result === undefined) {
-      if (listing.awaited.some((row) => isTargetOf(target, row)))
+      if (listing.registering.some((row) => isTargetOf(target, row)))
         return [{ ...target, dueAt: toDueAt({ kind: "transient", cause: "registration in progress" }) }];
       // A device that has gone is pushed to no more.
       const isThere =

@@ -22,7 +22,7 @@ const senders = createSenders([direct, group]);
 function recipient(...devices: readonly (readonly [Platform, number])[]): Recipient {
   const recipientKey = randomBytes(32).toString("base64url") as RecipientKey;
   const own = devices.map(([platform, ageMs], i) => device(recipientKey, platform, ageMs, i));
-  const listing: DeviceListing = { devices: own, awaited: [], directOnly: new Set<Platform>() };
+  const listing: DeviceListing = { devices: own, registering: [], directOnly: new Set<Platform>() };
   return {
     recipientKey,
     listing,
@@ -155,9 +155,9 @@ test("P3, P7: a registration in progress gets no push, and keeps it pending unti
   const sentAt = new Date(now.getTime() - 1_000);
   const later = new Date(now.getTime() + 1_000);
   const before = recipient(["browser", OLD]);
-  const awaited = recipient(["browser", 10]).listing.devices;
-  const listing: DeviceListing = { ...before.listing, devices: [], awaited };
-  const expected = { sender: "webPush", platform: "browser", channelKey: awaited[0]?.channelKey };
+  const registering = recipient(["browser", 10]).listing.devices;
+  const listing: DeviceListing = { ...before.listing, devices: [], registering };
+  const expected = { sender: "webPush", platform: "browser", channelKey: registering[0]?.channelKey };
   for (const targets of [
     toTargets(listing, senders, now),
     toCurrentTargets(before.targets, listing, sentAt),
@@ -166,9 +166,9 @@ test("P3, P7: a registration in progress gets no push, and keeps it pending unti
     const one = { ...before, listing, targets };
     expect(toCalls([one], senders, now)).toEqual([]);
     expect(toPending(one, [], () => later).targets).toEqual([{ ...expected, dueAt: later }]);
-    const finished = { ...one, listing: { ...listing, devices: awaited, awaited: [] } };
+    const finished = { ...one, listing: { ...listing, devices: registering, registering: [] } };
     expect(describe([finished])).toEqual(["browser device 1"]);
-    const gone = { ...one, listing: { ...listing, awaited: [] } };
+    const gone = { ...one, listing: { ...listing, registering: [] } };
     expect(toPending(gone, [], () => later).targets).toEqual([]);
   }
 });
