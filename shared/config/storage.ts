@@ -28,18 +28,22 @@ export function readStorage(read: SettingsReader, allowLoopback: boolean): Stora
 const checkTablePrefix: Check = (text) =>
   /^[A-Za-z][A-Za-z0-9]{0,39}$/.test(text) ? undefined : "must be a letter and up to 39 letters or digits";
 
-/** Reads a connection string as the SDK does: names in any letter case, the first of equal names counts. */
 function checkConnectionString(text: string, allowLoopback: boolean): string | undefined {
-  // Wherever this stands in the text, the SDK takes the emulator's address and ignores the rest.
-  if (/usedevelopmentstorage=true/i.test(text))
+  if (isDevelopmentStorage(text))
     return allowLoopback ? undefined : "must not be the development storage (it needs ALLOW_LOOPBACK)";
-  const endpoint = toTableEndpoint(toParts(text));
+  const endpoint = toTableEndpoint(toConnectionParts(text));
   if (endpoint === undefined) return "must be a storage connection string";
   const url = URL.parse(endpoint);
   return url === null ? "must hold an endpoint that is a URL" : checkScheme(url, allowLoopback);
 }
 
-function toParts(text: string): ReadonlyMap<string, string> {
+/** Wherever this stands in a connection string, the SDK takes the emulator's address and key and ignores the rest. */
+export function isDevelopmentStorage(text: string): boolean {
+  return /usedevelopmentstorage=true/i.test(text);
+}
+
+/** The parts of a connection string by name in lower case, as the SDK reads them: the first of equal names counts. */
+export function toConnectionParts(text: string): ReadonlyMap<string, string> {
   const parts = new Map<string, string>();
   for (const part of text.split(";").map((item) => item.trim())) {
     const name = part.slice(0, Math.max(0, part.indexOf("="))).toLowerCase();

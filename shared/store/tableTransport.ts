@@ -5,7 +5,9 @@ import { createPipelineRequest, type HttpMethods, type Pipeline } from "@azure/c
 import type { TokenCredential } from "@azure/identity";
 import type { Clock } from "../base/clock.ts";
 import { createHttpClient } from "../base/httpClient.ts";
+import type { Secret } from "../base/secret.ts";
 import type { StorageConfig } from "../config/storage.ts";
+import { createSharedKeyPolicy, readSharedKey, SDK_POLICY } from "./sharedKey.ts";
 import { StoreUnavailableError } from "./store.ts";
 
 export interface TableRequest {
@@ -50,14 +52,17 @@ const UNUSED_POLICIES = [
   "proxyPolicy",
   "tracingPolicy",
   "logPolicy",
+  "wrapAbortSignalLikePolicy",
+  "tablesSecondaryEndpointPolicy",
 ];
 
 /** @throws Error when the SDK cannot work with the connection string, or an endpoint has no credential. */
 export function createTableTransport(options: TransportOptions): TableTransport {
-  const { clock, allowLoopback } = options;
+  const { storage, clock, allowLoopback } = options;
   const client = connect(options);
   const pipeline = client.pipeline.clone();
   for (const name of UNUSED_POLICIES) pipeline.removePolicy({ name });
+  if ("connectionString" in storage) replaceSignature(pipeline, storage.connectionString);
   // Inside the retries, so that each answer is timed by itself.
   pipeline.addPolicy(createClockPolicy(clock), { afterPhase: "Retry" });
   const httpClient = createHttpClient();
@@ -105,6 +110,13 @@ function connect({ storage, credential, allowLoopback }: TransportOptions): Tabl
     return TableServiceClient.fromConnectionString(storage.connectionString.reveal(), options);
   if (credential === undefined) throw new Error("a storage endpoint needs a credential");
   return new TableServiceClient(storage.endpoint, credential, options);
+}
+
+/** Signs in place of the SDK, where the SDK would sign: a connection string may hold a SAS and no key. */
+function replaceSignature(pipeline: Pipeline, connectionString: Secret<string>): void {
+  const key = readSharedKey(connectionString.reveal());
+  if (key !== undefined && pipeline.removePolicy({ name: SDK_POLICY }).length > 0)
+    pipeline.addPolicy(createSharedKeyPolicy(key), { phase: "Sign" });
 }
 
 type Policy = Parameters<Pipeline["addPolicy"]>[0];

@@ -1,7 +1,7 @@
 // The HTTP client under the SDKs' pipelines, against a real server.
 import { once } from "node:events";
 import { createServer, type Server } from "node:http";
-import { createPipelineRequest } from "@azure/core-rest-pipeline";
+import { createHttpHeaders, createPipelineRequest } from "@azure/core-rest-pipeline";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { toPort } from "../../local/server.ts";
 import { createHttpClient } from "../../shared/base/httpClient.ts";
@@ -9,10 +9,14 @@ import { createHttpClient } from "../../shared/base/httpClient.ts";
 let server: Server;
 let url: string;
 const seen: string[] = [];
+const fields: string[][] = [];
 beforeAll(async () => {
   server = createServer((request, response) => {
     seen.push(request.url ?? "");
-    if (request.url !== "/hang") response.end("answered");
+    fields.push(request.rawHeaders);
+    if (request.url === "/cut")
+      response.writeHead(200, { "content-length": "9" }).write("part", () => response.destroy());
+    else if (request.url !== "/hang") response.end("answered");
   }).listen(0, "127.0.0.1");
   await once(server, "listening");
   url = `http://127.0.0.1:${toPort(server)}`;
@@ -44,4 +48,47 @@ test("R115: a call ends with its signal", async () => {
 test("a call that its signal lets be is answered", async () => {
   const answer = await get("/", new AbortController().signal);
   expect([answer.status, answer.bodyAsText]).toEqual([200, "answered"]);
+});
+
+test("an address without a path is that of the root", async () => {
+  await get("?a=1", new AbortController().signal);
+  expect(seen).toContain("/?a=1");
+});
+
+test("each header field is sent once, the length among them", async () => {
+  const headers = createHttpHeaders({ "Content-Length": "7", host: "elsewhere", "X-Name": "value" });
+  const request = {
+    url: `${url}/fields`,
+    method: "POST",
+    headers,
+    body: "pä",
+    allowInsecureConnection: true,
+  } as const;
+  await createHttpClient().sendRequest(createPipelineRequest(request));
+  const sent = fields[seen.indexOf("/fields")] ?? [];
+  const names = sent.filter((_, i) => i % 2 === 0).map((name) => name.toLowerCase());
+  expect(names.toSorted()).toEqual(["connection", "content-length", "host", "x-name"]);
+  const valueOf = (name: string) => sent[2 * names.indexOf(name) + 1];
+  expect([valueOf("content-length"), valueOf("host"), valueOf("x-name")]).toEqual([
+    "3",
+    new URL(url).host,
+    "value",
+  ]);
+});
+
+test("an answer that is cut off is an error that the SDKs retry", async () => {
+  await expect(get("/cut", new AbortController().signal)).rejects.toMatchObject({
+    name: "RestError",
+    code: "ECONNRESET",
+  });
+});
+
+test("an address of IPv6 is called", async () => {
+  const other = createServer((_, response) => response.end("six")).listen(0, "::1");
+  await once(other, "listening");
+  const request = { url: `http://[::1]:${toPort(other)}/`, allowInsecureConnection: true };
+  const answer = await createHttpClient().sendRequest(createPipelineRequest(request));
+  expect(answer.bodyAsText).toBe("six");
+  other.closeAllConnections();
+  other.close();
 });
