@@ -1,11 +1,11 @@
 // Question: what CPU do getNotification and sendSecure cost, beside handlers as one writes them after the SDKs' READMEs
-// (helpers/naive.ts) and beside the bare HTTP call (the floor)?
+// (helpers/naive.ts) and beside the bare HTTP requests that they make (the floor)?
 // The handlers run in process, without a Functions host; making their requests is not counted. Azurite and a hub that
 // answers 201 run in processes of their own, and only this process's CPU counts. Tokens have been seen before, payloads have
 // 1 KB, users have one device that a tag reaches, and 32 calls are in progress. Variants alternate, each round in fresh
 // processes. Run: npm run bench -- handlers
 import { randomBytes, randomUUID } from "node:crypto";
-import { Agent, get } from "node:http";
+import { Agent, request as startRequest } from "node:http";
 import { AzureNamedKeyCredential, generateTableSas, TableClient } from "@azure/data-tables";
 import type { HttpRequest } from "@azure/functions";
 import { createAzurite } from "../local/azurite.ts";
@@ -67,8 +67,26 @@ async function measure(operations: Operations): Promise<Costs> {
   );
 }
 
-/** A GET of a row with a URL that was signed before. */
+/** The requests alone, to addresses that are signed: the GET of a row, and the five requests that a send makes. */
 async function floor(): Promise<Operations> {
+  const toTableUrl = await createSignedTable();
+  const rows = toTableUrl("");
+  const row = toTableUrl("(PartitionKey='user',RowKey='id')");
+  const hubUrl = new URL("hub/messages?api-version=2020-06", /Endpoint=([^;]+)/.exec(hub)?.[1]);
+  const agent = new Agent({ keepAlive: true, maxSockets: IN_PROGRESS });
+  const insert = () =>
+    exchange(rows, agent, JSON.stringify({ PartitionKey: "user", RowKey: randomUUID(), sealed: PAYLOAD }));
+  const send = async () => {
+    await Promise.all([insert(), exchange(row, agent)]); // the outbox row beside the device list
+    await insert(); // the payload
+    await exchange(hubUrl, agent, '{"message":{"data":{"id":"0N9DZXE61WXQHCZ2TVW7RBD5NK1FH8A4"}}}');
+    await insert(); // the end of the outbox row
+  };
+  return { get: () => () => exchange(row, agent), send: () => send, "send, token": () => send };
+}
+
+/** Makes a table with one row; answers the addresses below it. */
+async function createSignedTable(): Promise<(path: string) => URL> {
   const name = `floor${randomBytes(8).toString("hex")}`;
   const table = TableClient.fromConnectionString(storage, name, { allowInsecureConnection: true });
   await table.createTable();
@@ -78,24 +96,30 @@ async function floor(): Promise<Operations> {
     parts.get("AccountName") ?? "",
     parts.get("AccountKey") ?? "",
   );
-  const signature = generateTableSas(name, credential, { permissions: { query: true } });
-  const url = new URL(`${parts.get("TableEndpoint")}/${name}(PartitionKey='user',RowKey='id')?${signature}`);
-  const agent = new Agent({ keepAlive: true, maxSockets: IN_PROGRESS });
-  const headers = { accept: "application/json;odata=minimalmetadata", "x-ms-version": "2020-12-06" };
-  return {
-    get: () => () =>
-      new Promise((resolve, reject) => {
-        const outgoing = get(url, { agent, headers }, (incoming) => {
-          const chunks: Buffer[] = [];
-          incoming.on("data", (chunk: Buffer) => chunks.push(chunk));
-          incoming.on("end", () => {
-            if (incoming.statusCode === 200) resolve(Buffer.concat(chunks).toString());
-            else reject(new Error(`the floor's row: ${incoming.statusCode}`));
-          });
-        });
-        outgoing.on("error", reject);
-      }),
+  const signature = generateTableSas(name, credential, { permissions: { query: true, add: true } });
+  return (path) => new URL(`${parts.get("TableEndpoint")}/${name}${path}?${signature}`);
+}
+
+/** A GET, or a POST of a body. */
+function exchange(url: URL, agent: Agent, body?: string): Promise<string> {
+  const headers = {
+    accept: "application/json;odata=minimalmetadata",
+    "x-ms-version": "2020-12-06",
+    ...(body === undefined ? {} : { "content-type": "application/json", prefer: "return-no-content" }),
   };
+  const method = body === undefined ? "GET" : "POST";
+  return new Promise((resolve, reject) => {
+    const outgoing = startRequest(url, { agent, method, headers }, (incoming) => {
+      const chunks: Buffer[] = [];
+      incoming.on("data", (chunk: Buffer) => chunks.push(chunk));
+      incoming.on("end", () => {
+        if (Math.trunc((incoming.statusCode ?? 0) / 100) === 2) resolve(Buffer.concat(chunks).toString());
+        else reject(new Error(`the floor's ${method}: ${incoming.statusCode}`));
+      });
+    });
+    outgoing.on("error", reject);
+    outgoing.end(body);
+  });
 }
 
 async function naive(issuer: Issuer): Promise<Operations> {
@@ -219,9 +243,19 @@ function print(of: (variant: Variant, operation: Operation) => readonly number[]
     { what: "sendSecure, sender's token, CPU to the naive handler's", values: ratio("send, token", "naive") },
     0.75,
   );
-  console.log(
-    `sendSecure, function key, CPU to the naive handler's: ${toSummary(ratio("send", "naive"), 2)}`,
-  );
+  const others = {
+    "sendSecure, function key, CPU to the naive handler's": ratio("send", "naive"),
+    "sendSecure, sender's token, CPU to its five requests alone": ratio("send, token", "floor"),
+    "sendSecure's five requests alone, CPU to the naive handler with a token, which makes two": toRatios(
+      of("floor", "send, token"),
+      of("naive", "send, token"),
+    ),
+    "getNotification's request alone, CPU to the naive handler": toRatios(
+      of("floor", "get"),
+      of("naive", "get"),
+    ),
+  };
+  for (const [what, values] of Object.entries(others)) console.log(`${what}: ${toSummary(values, 2)}`);
   reportAtMost(
     {
       what: "sendSecure, CPU with an Idempotency-Key to that without",

@@ -32,7 +32,9 @@ export function toDay(at: Date): Day {
 
 /** `YYYYMMDD`, as in the names of tables. */
 export function toDayName(day: Day): string {
-  return new Date(day * DAY_MS).toISOString().slice(0, 10).replaceAll("-", "");
+  const at = new Date(day * DAY_MS);
+  const digits = at.getUTCFullYear() * 10_000 + (at.getUTCMonth() + 1) * 100 + at.getUTCDate();
+  return String(digits).padStart(8, "0");
 }
 
 /** The day of a name that `toDayName` made; `undefined` for any other text. */

@@ -176,9 +176,9 @@ async function call(
   signal: AbortSignal,
   operation: (signal: AbortSignal) => Promise<{ readonly trackingId?: string }>,
 ): Promise<PushOutcome> {
-  const deadline = createDeadline(CALL_TIMEOUT_MS);
+  const deadline = createDeadline(CALL_TIMEOUT_MS, signal);
   try {
-    return { kind: "accepted", ...(await operation(AbortSignal.any([signal, deadline.signal]))) };
+    return { kind: "accepted", ...(await operation(deadline.signal)) };
   } catch (error) {
     // Our caller's deadline says nothing of the hub; a whole call without an answer does.
     if (signal.aborted) return { kind: "transient", cause: CUT_OFF };

@@ -186,10 +186,11 @@ async function post(
   if (isIP(host) !== 0 && !isAllowedAddress(host, rule))
     return err({ kind: "failed", cause: ADDRESS_REFUSED });
   if (signal.aborted) return err({ kind: "failed", cause: CUT_OFF });
-  const deadline = createDeadline(timeoutMs);
-  const ended = AbortSignal.any([signal, deadline.signal]);
+  const deadline = createDeadline(timeoutMs, signal);
   try {
-    return ok(await exchange({ url, headers, body, lookup: createLookup(rule, resolve), signal: ended }));
+    return ok(
+      await exchange({ url, headers, body, lookup: createLookup(rule, resolve), signal: deadline.signal }),
+    );
   } catch (error) {
     if (signal.aborted) return err({ kind: "failed", cause: CUT_OFF });
     if (deadline.signal.aborted) return err({ kind: "failed", cause: "timeout" });

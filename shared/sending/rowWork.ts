@@ -39,8 +39,8 @@ export async function workOnRow(
   { queue, held }: QueuedRow,
   { log, signal: passSignal }: CallContext,
 ): Promise<RowResult> {
-  const deadline = createDeadline(ROW_TIMEOUT_MS);
-  const context = { log, signal: AbortSignal.any([passSignal, deadline.signal]) };
+  const deadline = createDeadline(ROW_TIMEOUT_MS, passSignal);
+  const context = { log, signal: deadline.signal };
   try {
     const { key, etag, row } = held;
     if (isSend(row))
@@ -72,11 +72,11 @@ async function workOnSend(
   // Without its topic, which is not stored: a late repetition must not replace what is newer.
   const message: PushMessage = { notificationId: held.id, expiresAt, urgency, display };
   if (!isLeased(held.row, clock.now())) return { outcomes: [] };
-  const pushing = createDeadline(PUSHES_TIMEOUT_MS);
+  const pushing = createDeadline(PUSHES_TIMEOUT_MS, context.signal);
   const tried = await tryPushes(
     options,
     { recipients, message, attempts: held.row.attempts, gates },
-    { ...context, signal: AbortSignal.any([context.signal, pushing.signal]) },
+    { ...context, signal: pushing.signal },
   ).finally(pushing.clear);
   const { status, change } = await conclude(options, held, tried, context);
   context.log.info("redelivered", { push: status, attempts: held.row.attempts + 1 });

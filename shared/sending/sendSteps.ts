@@ -164,10 +164,10 @@ export async function pushAndConclude(
   const leftMs = Math.min(PUSH_TIMEOUT_MS, sending.startedMs + PUSHED_BY_MS - clock.uncorrectedMs());
   if (leftMs <= 0) return "pending";
   const { id } = held;
-  const deadline = createDeadline(leftMs);
+  const deadline = createDeadline(leftMs, context.signal);
   const log = context.log.with({ notificationId: id });
   try {
-    const until = { log, signal: AbortSignal.any([context.signal, deadline.signal]) };
+    const until = { log, signal: deadline.signal };
     const listed = await withDeadline(recipients, deadline.signal);
     if (listed === undefined) return "pending";
     // The payload of an earlier try may have been deleted meanwhile.

@@ -1,7 +1,7 @@
 // Waiting no longer than a signal allows, and working no more at once than is allowed.
 import { getEventListeners } from "node:events";
-import { describe, expect, test } from "vitest";
-import { both, mapBounded, withDeadline } from "../../shared/base/deadline.ts";
+import { afterEach, describe, expect, test, vi } from "vitest";
+import { both, createDeadline, mapBounded, withDeadline } from "../../shared/base/deadline.ts";
 
 const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
 
@@ -42,6 +42,43 @@ describe("withDeadline", () => {
     await waited;
     controller.abort(new Error("the deadline"));
     await expect(waited).resolves.toBe(1);
+  });
+});
+
+describe("createDeadline", () => {
+  afterEach(() => vi.useRealTimers());
+
+  test("ends after its time, as a TimeoutError", () => {
+    vi.useFakeTimers();
+    const { signal } = createDeadline(1000, new AbortController().signal);
+    vi.advanceTimersByTime(999);
+    expect(signal.aborted).toBe(false);
+    vi.advanceTimersByTime(1);
+    expect(signal.reason).toMatchObject({ name: "TimeoutError" });
+  });
+
+  test("ends with the signal around it, for the same reason, now or later", () => {
+    const outer = new AbortController();
+    const deadline = createDeadline(60_000, outer.signal);
+    expect(deadline.signal.aborted).toBe(false);
+    const reason = new Error("the call is over");
+    outer.abort(reason);
+    const late = createDeadline(60_000, outer.signal);
+    for (const { signal, clear } of [deadline, late]) {
+      expect(signal.reason).toBe(reason);
+      clear();
+    }
+  });
+
+  test("leaves no timer and no listener behind, and never ends once it is cleared", () => {
+    vi.useFakeTimers();
+    const outer = new AbortController();
+    const { signal, clear } = createDeadline(1000, outer.signal);
+    clear();
+    expect([vi.getTimerCount(), getEventListeners(outer.signal, "abort")]).toEqual([0, []]);
+    outer.abort();
+    vi.advanceTimersByTime(2000);
+    expect(signal.aborted).toBe(false);
   });
 });
 
