@@ -1,7 +1,7 @@
 // Question: how many calls does each operation make, and how many of them in sequence?
-// The table server answers after a fixed delay, which is far longer than everything else: the time of an operation, or the
-// time until the hub is called, says how many table calls had to wait for each other. In process, without a Functions host,
-// with keys and tables made before. Run: npm run bench -- calls
+// The table server answers after a fixed delay that is far longer than everything else. The time of an operation, divided by the
+// delay, is the number of table calls that waited for each other; for a send, the time until the hub is called counts. In process,
+// without a Functions host, with keys and tables made before. Run: npm run bench -- calls
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { createServer } from "node:http";

@@ -105,7 +105,7 @@ function print(results: ReadonlyMap<Variant, readonly number[]>): void {
   reportAtMost({ what: "dropExpired, 20,000 rows to 100, time", values: toRatios(many, few) }, 1.2);
 }
 
-/** Everything that a pass would have to do is done, but for one day that is over. */
+/** Leaves a pass nothing to do but to drop one day that is over. */
 async function prepare(storage: string, prefix: string, rows: number): Promise<void> {
   await pass(storage, prefix);
   const client = toClient(storage, prefix);

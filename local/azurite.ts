@@ -35,7 +35,7 @@ const ACCOUNT = "devstoreaccount1";
 const ACCOUNT_KEY =
   "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 
-/** The number of restarts. If Azurite keeps ending, a restart does not remove the reason. */
+/** After so many restarts Azurite stays ended: what ends it again and again, a restart does not remove. */
 const MAX_RESTARTS = 5;
 
 /** @throws Error with Azurite's own output when it does not start. */

@@ -51,7 +51,7 @@ async function send({ model, log, changed }: BackEnd, form: HTMLFormElement): Pr
   changed();
 }
 
-/** Receipts of what is not read yet, as long as it lives. */
+/** Asks for the receipts of notifications that have not expired and that somebody has not read yet. */
 async function refreshReceipts({ model, log, changed }: BackEnd): Promise<void> {
   if (document.hidden) return;
   for (const sent of model.sent) {
@@ -86,7 +86,7 @@ function logChange(sent: SentModel, receipts: readonly Receipt[], log: BackEnd["
   }
 }
 
-/** Of all recipients together, what matters most first. */
+/** One push status for all recipients: a pending push before a failed one, and that before an accepted one. */
 function toPush(receipts: readonly Receipt[]): string {
   const statuses = receipts.map(({ push }) => push);
   return (

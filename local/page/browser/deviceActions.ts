@@ -57,7 +57,7 @@ function registerChannel(client: Client): Promise<string | undefined> {
   return client.info.isBrowser ? subscribe(client.push) : registerPhone(client);
 }
 
-/** Answers why it failed; nothing where it succeeded. */
+/** Answers why the subscription failed, or nothing if it succeeded. */
 async function subscribe(push: PushClient): Promise<string | undefined> {
   const result = await push.subscribe();
   if (result.kind === "subscribed") return undefined;
@@ -82,7 +82,7 @@ export async function signOut(devices: Devices, { info, push }: Client): Promise
   devices.changed();
 }
 
-/** Gives the device a token that has expired, as if it had been in a drawer for an hour. */
+/** Gives the device an expired token. A device that was switched off for an hour would have one. */
 export async function expire(devices: Devices, { info, push }: Client): Promise<void> {
   const device = devices.model.devices[info.id];
   if (device?.userId === undefined) return;

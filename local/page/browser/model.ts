@@ -1,4 +1,4 @@
-// What the page knows. It survives the way to the issuer and back in session storage, which ends with the tab.
+// The page's state. It is kept in session storage while the browser visits the issuer's page, and ends with the tab.
 import type { Receipt } from "../../../clients/sender/types.ts";
 import type { StoredNotification } from "../../../clients/web/page/page.ts";
 import type { StoredRow, Travelled } from "../messages.ts";

@@ -1,5 +1,5 @@
-// Stands for the browser's push manager: its subscriptions are made at the local push service, for a browser's own push
-// service is on the Internet and does not know the local one.
+// Replaces the browser's push manager. It subscribes at the local push service, because a browser subscribes only at its
+// maker's push service on the Internet.
 import type { PushManagerLike, SubscriptionLike } from "../../../clients/web/page/page.ts";
 import { post } from "./server.ts";
 
