@@ -7,8 +7,18 @@ import { createLog, toCause } from "../shared/base/log.ts";
 import type { Handlers } from "./handlers.ts";
 import { type RouteEntry, ROUTE_NAMES, ROUTES, TIMERS } from "./routeTable.ts";
 
+/**
+ * Until the handlers are loaded in the background. Loading keeps the process busy, and before that the host is to learn of the
+ * functions; a call that comes earlier loads them at once.
+ */
+const LOAD_AFTER_MS = 100;
+/** Of the 5 s that the host gives an app to end (azure-functions-host, WorkerTerminateGracePeriodInSeconds). */
+const ENDING_MS = 4_000;
+/** The library writes an answer after its handler has ended. */
+const LAST_ANSWER_MS = 100;
+
 const read = parseConfig(process.env);
-if (!read.ok) throw new Error(toConfigErrorText(read.error));
+if (!read.ok) refuseStart(toConfigErrorText(read.error));
 const config = read.value;
 // Before any connection is made: the certificates of storage, hub, vault, issuers and push services are verified against
 // these authorities too.
@@ -19,6 +29,8 @@ if (config.extraAuthorities !== undefined) {
 // The platform captures the console.
 const log = createLog((level, line) => console[level](line));
 const stopping = new AbortController();
+/** Calls and timer runs in progress. */
+const running = new Set<Promise<unknown>>();
 
 let loading: Promise<Handlers> | undefined;
 function load(): Promise<Handlers> {
@@ -26,6 +38,15 @@ function load(): Promise<Handlers> {
     createHandlers(config, log, stopping.signal),
   );
   return loading;
+}
+
+/** Runs a handler once all of them are loaded. */
+function run<T>(call: (handlers: Handlers) => T | Promise<T>): Promise<T> {
+  const ended = load()
+    .then(call)
+    .finally(() => running.delete(ended));
+  running.add(ended);
+  return ended;
 }
 
 // Streams, because bodies may be chunked and are counted while they arrive.
@@ -37,19 +58,38 @@ for (const name of ROUTE_NAMES) {
     route: path,
     // The code checks bearer tokens; the host checks function keys.
     authLevel: caller === "sender" && config.senders.auth === "functionKey" ? "function" : "anonymous",
-    handler: async (request, context) => (await load()).http[name](request, context),
+    handler: (request, context) => run(({ http }) => http[name](request, context)),
   });
 }
-functions.hook.appTerminate(() => stopping.abort());
 for (const name of TIMERS)
   functions.timer(name, {
     schedule: config.schedules[name],
-    handler: async (timer, context) => (await load()).timers[name](timer, context),
+    handler: (timer, context) => run(({ timers }) => timers[name](timer, context)),
   });
 
-setImmediate(() => {
+// The worker ends the process as soon as this has resolved, whatever is still running.
+functions.hook.appTerminate(async () => {
+  stopping.abort();
+  await Promise.race([Promise.allSettled(running), sleep(ENDING_MS)]);
+  await sleep(LAST_ANSWER_MS);
+});
+
+setTimeout(() => {
   load().catch((error: unknown) => {
     log.error("start_failed", { cause: toCause(error) });
     process.exit(1);
   });
-});
+}, LOAD_AFTER_MS);
+
+/**
+ * Ends the start with an error. One function is registered before: for an app without any, the worker reports no error to the
+ * host, which would then answer 404 to every call (azure-functions-nodejs-worker 3.9, FunctionsMetadataHandler).
+ */
+function refuseStart(text: string): never {
+  functions.http("health", { methods: ["GET"], handler: () => ({ status: 503 }) });
+  throw new Error(text);
+}
+
+function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}

@@ -35,8 +35,9 @@ export interface FunctionsHost {
   /** `http://127.0.0.1:PORT` */
   readonly url: string;
   /**
-   * Stops listening, lets running invocations end, runs the appTerminate hooks (after five seconds in any case). The
-   * library's own server stays open, so the process has to be ended after it.
+   * Stops listening, lets running invocations end (for five seconds), and runs the appTerminate hooks (for five seconds). As with
+   * the real worker, nobody waits for what is running after that. The library's own server stays open, so the process has to be
+   * ended after it.
    */
   readonly close: () => Promise<void>;
 }
@@ -49,6 +50,8 @@ const KEEP_ALIVE_MS = 130_000;
 
 /** A stop waits so long for running invocations before it runs the appTerminate hooks. */
 const DRAIN_MS = 5_000;
+/** The hooks have so long (azure-functions-host, WorkerTerminateGracePeriodInSeconds). */
+const HOOKS_MS = 5_000;
 
 /** @throws Error when the app cannot be loaded, breaks a rule, does not stream its HTTP, or the port is taken. */
 export async function createFunctionsHost(options: FunctionsHostOptions): Promise<FunctionsHost> {
@@ -151,15 +154,15 @@ function createRunner(
 /** Stops listening, and lets what is running end. */
 async function drain({ invoker }: App, server: Server, running: Tracker): Promise<void> {
   server.close(); // idle connections with it
-  // Functions that wait get the appTerminate hooks after a while, and then as long as they need to end.
-  const patience = new AbortController();
-  await Promise.race([
-    running.whenIdle(),
-    setTimeout(DRAIN_MS, undefined, { signal: patience.signal }).catch(() => undefined),
-  ]);
-  patience.abort();
-  await invoker.runAppHooks("appTerminate");
-  await running.whenIdle();
+  await waitAtMost(DRAIN_MS, running.whenIdle());
+  await waitAtMost(HOOKS_MS, invoker.runAppHooks("appTerminate"));
+}
+
+async function waitAtMost(ms: number, work: Promise<void>): Promise<void> {
+  const ended = new AbortController();
+  const { signal } = ended;
+  await Promise.race([work, setTimeout(ms, undefined, { signal }).catch(() => undefined)]);
+  ended.abort();
 }
 
 /** One line for each request, without the query, which may hold a key. Resolves when the answer has been sent. */

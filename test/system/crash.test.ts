@@ -113,7 +113,9 @@ test("R152: a pass of redeliverPushes that waits for what falls due ends when th
   const sent = await app.send({ to: [user], payload: 1 });
   expect(sent.status).toBe(202);
   await app.runTimer("redeliverPushes", "push_postponed");
+  const before = app.lines.length;
   await app.terminate(); // throws where it did not end in order
+  expect(app.lines.slice(before).join("\n"), "the pass had the time to end").toContain("pushes_redelivered");
   app.hubProxy.decide = () => undefined;
   await app.restart();
   app.advance(60);

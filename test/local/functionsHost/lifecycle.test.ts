@@ -267,14 +267,16 @@ describe("a stop", () => {
     releasing.destroy();
   });
 
-  test("tells an invocation that waits by itself to end, through the appTerminate hooks", async () => {
+  test("tells what waits by itself to end, through the appTerminate hooks, and waits for nothing else", async () => {
     const host = await startHostForTest();
-    await fetch(`${host.url}/admin/functions/lingering`, {
-      method: "POST",
-      headers: { "content-type": "application/json" },
-      body: '{"input":""}',
-    });
+    for (const name of ["lingering", "endless"])
+      await fetch(`${host.url}/admin/functions/${name}`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: '{"input":""}',
+      });
     await host.waitForLine(/the timer lingers/);
+    await host.waitForLine(/the timer never ends/);
     await host.close();
     expect(host.output.join("\n")).toContain("the timer was told to end");
     expect(await host.exited).toEqual({ code: 0, signal: null });
