@@ -29,6 +29,7 @@ try {
       keys: { default: functionKey },
       timers: false,
     });
+    await fetch(`${host.url}/api/push-config`); // the first call loads the handlers
     hosts.push({ url: host.url, lines });
   }
 } finally {
