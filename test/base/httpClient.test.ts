@@ -1,8 +1,11 @@
 // The HTTP client under the SDKs' pipelines, against a real server.
 import { once } from "node:events";
 import { createServer, type Server } from "node:http";
+import { createServer as createSecureServer } from "node:https";
+import { getCACertificates, setDefaultCACertificates } from "node:tls";
 import { createHttpHeaders, createPipelineRequest } from "@azure/core-rest-pipeline";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { createCertificateAuthority } from "../../local/certificateAuthority.ts";
 import { toPort } from "../../local/server.ts";
 import { createHttpClient } from "../../shared/base/httpClient.ts";
 
@@ -74,6 +77,28 @@ test("each header field is sent once, the length among them", async () => {
     new URL(url).host,
     "value",
   ]);
+});
+
+test("https is verified against the authorities of the process, and the name of the host", async () => {
+  const authority = await createCertificateAuthority("authority of the HTTP client's test");
+  const own = await authority.issue({ commonName: "localhost", usages: ["server"] });
+  const secure = createSecureServer({ cert: own.certificate, key: own.privateKey }, (_, response) =>
+    response.end("secure"),
+  ).listen(0, "127.0.0.1");
+  await once(secure, "listening");
+  const call = (host: string) =>
+    createHttpClient().sendRequest(createPipelineRequest({ url: `https://${host}:${toPort(secure)}/` }));
+  const before = getCACertificates("default");
+  try {
+    await expect(call("localhost")).rejects.toMatchObject({ name: "RestError" });
+    setDefaultCACertificates([...before, authority.certificate]);
+    expect((await call("localhost")).bodyAsText).toBe("secure");
+    await expect(call("127.0.0.1")).rejects.toMatchObject({ code: "ERR_TLS_CERT_ALTNAME_INVALID" });
+  } finally {
+    setDefaultCACertificates(before);
+    secure.closeAllConnections();
+    secure.close();
+  }
 });
 
 test("an answer that is cut off is an error that the SDKs retry", async () => {
