@@ -8,13 +8,13 @@ import type { Handlers } from "./handlers.ts";
 import { type RouteEntry, ROUTE_NAMES, ROUTES, TIMERS } from "./routeTable.ts";
 
 /**
- * Until the handlers are loaded in the background. Loading keeps the process busy, and before that the host is to learn of the
- * functions; a call that comes earlier loads them at once.
+ * Delay before the handlers are loaded in the background. Loading keeps the process busy, so the host should learn of the functions
+ * first. An earlier call loads the handlers at once.
  */
 const LOAD_AFTER_MS = 100;
-/** Of the 5 s that the host gives an app to end (azure-functions-host, WorkerTerminateGracePeriodInSeconds). */
+/** How long a stop waits for running work. The host ends the process after 5 s (azure-functions-host, WorkerTerminateGracePeriodInSeconds). */
 const ENDING_MS = 4_000;
-/** The library writes an answer after its handler has ended. */
+/** Time for the library to write the last answer, which it does after the handler has ended. */
 const LAST_ANSWER_MS = 100;
 
 const read = parseConfig(process.env);
@@ -70,7 +70,7 @@ for (const name of TIMERS)
 // The worker ends the process as soon as this has resolved, whatever is still running.
 functions.hook.appTerminate(async () => {
   stopping.abort();
-  await Promise.race([Promise.allSettled(running), sleep(ENDING_MS)]);
+  await Promise.race([whenIdle(), sleep(ENDING_MS)]);
   await sleep(LAST_ANSWER_MS);
 });
 
@@ -82,12 +82,16 @@ setTimeout(() => {
 }, LOAD_AFTER_MS);
 
 /**
- * Ends the start with an error. One function is registered before: for an app without any, the worker reports no error to the
- * host, which would then answer 404 to every call (azure-functions-nodejs-worker 3.9, FunctionsMetadataHandler).
+ * Ends the start with an error. It registers one function first: if an app has none, the worker does not report the error, and the
+ * host answers 404 to every call (azure-functions-nodejs-worker 3.9, FunctionsMetadataHandler).
  */
 function refuseStart(text: string): never {
   functions.http("health", { methods: ["GET"], handler: () => ({ status: 503 }) });
   throw new Error(text);
+}
+
+async function whenIdle(): Promise<void> {
+  while (running.size > 0) await Promise.allSettled(running);
 }
 
 function sleep(ms: number): Promise<void> {

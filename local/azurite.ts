@@ -35,7 +35,7 @@ const ACCOUNT = "devstoreaccount1";
 const ACCOUNT_KEY =
   "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 
-/** After so many restarts Azurite stays ended: what ends it again and again, a restart does not remove. */
+/** Maximum number of restarts. If Azurite keeps ending, another restart does not help. */
 const MAX_RESTARTS = 5;
 
 /** @throws Error with Azurite's own output when it does not start. */

@@ -35,9 +35,8 @@ export interface FunctionsHost {
   /** `http://127.0.0.1:PORT` */
   readonly url: string;
   /**
-   * Stops listening, lets running invocations end (for five seconds), and runs the appTerminate hooks (for five seconds). As with
-   * the real worker, nobody waits for what is running after that. The library's own server stays open, so the process has to be
-   * ended after it.
+   * Stops listening, waits up to five seconds for running invocations, then up to five seconds for the appTerminate hooks. Whatever
+   * still runs after that is abandoned, as by the real worker. The library's own server stays open, so end the process afterwards.
    */
   readonly close: () => Promise<void>;
 }
@@ -161,8 +160,11 @@ async function drain({ invoker }: App, server: Server, running: Tracker): Promis
 async function waitAtMost(ms: number, work: Promise<void>): Promise<void> {
   const ended = new AbortController();
   const { signal } = ended;
-  await Promise.race([work, setTimeout(ms, undefined, { signal }).catch(() => undefined)]);
-  ended.abort();
+  try {
+    await Promise.race([work, setTimeout(ms, undefined, { signal }).catch(() => undefined)]);
+  } finally {
+    ended.abort();
+  }
 }
 
 /** One line for each request, without the query, which may hold a key. Resolves when the answer has been sent. */

@@ -79,7 +79,10 @@ async function send(
   });
 }
 
-/** Names and values in turn, which costs Node less than an object. */
+/**
+ * Names and values in turn, which costs Node less than an object. Instrumentation that copies the fields as an object
+ * (OpenTelemetry's for http) would break them.
+ */
 function toFields({ method, headers }: PipelineRequest, host: string, body: string | undefined): string[] {
   const fields = ["host", host];
   for (const [name, value] of headers) if (!/^(?:host|content-length)$/i.test(name)) fields.push(name, value);

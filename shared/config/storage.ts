@@ -57,8 +57,8 @@ function toTableEndpoint(parts: ReadonlyMap<string, string>): string | undefined
   const valueOf = (name: string) => parts.get(name) ?? "";
   const [protocol, account] = [valueOf("defaultendpointsprotocol"), valueOf("accountname")];
   const [suffix, explicit] = [valueOf("endpointsuffix"), valueOf("tableendpoint")];
-  const hasAccount = [protocol, account, valueOf("accountkey")].every((value) => value !== "");
-  if (!hasAccount && valueOf("sharedaccesssignature") === "") return undefined;
+  // A SAS in place of the key would end up in the path of each request.
+  if (![protocol, account, valueOf("accountkey")].every((value) => value !== "")) return undefined;
   if (explicit !== "") return explicit;
-  return hasAccount && suffix !== "" ? `${protocol}://${account}.table.${suffix}` : undefined;
+  return suffix === "" ? undefined : `${protocol}://${account}.table.${suffix}`;
 }

@@ -112,7 +112,7 @@ function connect({ storage, credential, allowLoopback }: TransportOptions): Tabl
   return new TableServiceClient(storage.endpoint, credential, options);
 }
 
-/** Signs in place of the SDK, where the SDK would sign: a connection string may hold a SAS and no key. */
+/** Replaces the SDK's signing policy. Does nothing for the emulator's short connection string. */
 function replaceSignature(pipeline: Pipeline, connectionString: Secret<string>): void {
   const key = readSharedKey(connectionString.reveal());
   if (key !== undefined && pipeline.removePolicy({ name: SDK_POLICY }).length > 0)

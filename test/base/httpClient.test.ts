@@ -1,5 +1,5 @@
 // The HTTP client under the SDKs' pipelines, against a real server.
-import { once } from "node:events";
+import { getEventListeners, once } from "node:events";
 import { createServer, type Server } from "node:http";
 import { createServer as createSecureServer } from "node:https";
 import { getCACertificates, setDefaultCACertificates } from "node:tls";
@@ -19,6 +19,7 @@ beforeAll(async () => {
     fields.push(request.rawHeaders);
     if (request.url === "/cut")
       response.writeHead(200, { "content-length": "9" }).write("part", () => response.destroy());
+    else if (request.url === "/slow") response.writeHead(200, { "content-length": "9" }).write("part");
     else if (request.url !== "/hang") response.end("answered");
   }).listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -46,6 +47,15 @@ test("R115: a call ends with its signal", async () => {
   await expect.poll(() => seen).toContain("/hang");
   ending.abort();
   await expect(call).rejects.toMatchObject({ name: "AbortError" });
+});
+
+test("R115: a call ends with its signal while its answer arrives", async () => {
+  const ending = new AbortController();
+  const call = get("/slow", ending.signal);
+  await expect.poll(() => seen).toContain("/slow");
+  setTimeout(() => ending.abort(), 50); // by now the answer has begun, or will not be waited for
+  await expect(call).rejects.toMatchObject({ name: "AbortError" });
+  await expect.poll(() => getEventListeners(ending.signal, "abort")).toEqual([]);
 });
 
 test("a call that its signal lets be is answered", async () => {

@@ -49,6 +49,8 @@ test.each([
   "https://health.table.core.windows.net/Tables",
   "https://health.table.core.windows.net/$batch",
   "https://health.table.core.windows.net/outbox?%24filter=PartitionKey+eq+%27a%2Fb%27&%24top=5",
+  "https://health.table.core.windows.net",
+  "https://health.table.core.windows.net?$top=1",
   "http://127.0.0.1:10002/devstoreaccount1/outbox",
   "http://[::1]:10002/devstoreaccount1/outbox?$top=1",
 ])("a signature is the SDK's: %s", expectTheSame);

@@ -2,6 +2,7 @@
 // also before the next one: the built bundle under the local host, restarted over the same tables. docs/reliability.md
 // shows what is seen here.
 import { readFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Answered } from "../helpers/calls.ts";
 import { createCrashHarness, type CrashHarness } from "../helpers/crash.ts";
@@ -114,7 +115,13 @@ test("R152: a pass of redeliverPushes that waits for what falls due ends when th
   expect(sent.status).toBe(202);
   await app.runTimer("redeliverPushes", "push_postponed");
   const before = app.lines.length;
+  // The end of the pass takes longer than the moment that a stop always has.
+  app.storeProxy.decide = async () => {
+    await sleep(300);
+    return undefined;
+  };
   await app.terminate(); // throws where it did not end in order
+  app.storeProxy.decide = () => undefined;
   expect(app.lines.slice(before).join("\n"), "the pass had the time to end").toContain("pushes_redelivered");
   app.hubProxy.decide = () => undefined;
   await app.restart();
