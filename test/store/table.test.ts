@@ -1,6 +1,6 @@
 // Single rows in Azurite, directly and through a proxy that fails as networks and stores do.
 import { inspect } from "node:util";
-import { inject, afterEach, describe, expect, test } from "vitest";
+import { afterEach, describe, expect, inject, onTestFinished, test, vi } from "vitest";
 import { createClock } from "../../shared/base/clock.ts";
 import { Secret } from "../../shared/base/secret.ts";
 import { StoreUnavailableError } from "../../shared/store/store.ts";
@@ -315,6 +315,24 @@ const operations: readonly Operation[] = [
 
 describe("a store that fails", () => {
   // The waits between tries are real: these run at once, each with a store of its own.
+  test("R95: each attempt is signed with its own date", async () => {
+    const { proxy, lossy } = await createLossyStore();
+    vi.useFakeTimers({ toFake: ["Date"] });
+    onTestFinished(() => void vi.useRealTimers());
+    const dates: string[] = [];
+    const signatures = new Set<string | undefined>();
+    proxy.decide = ({ headers }) => {
+      dates.push(headers["x-ms-date"] ?? "");
+      signatures.add(headers["authorization"]);
+      vi.setSystemTime(Date.now() + 2000);
+      return dates.length === 1 ? storeError(503, "ServerBusy") : undefined;
+    };
+    await lossy.tables.read(keyOf("a"), never);
+    const [first = "", second = ""] = dates;
+    expect([dates.length, signatures.size]).toEqual([2, 2]);
+    expect(Date.parse(second) - Date.parse(first)).toBeGreaterThanOrEqual(2000);
+  });
+
   test("R95: 503 to everything ends as STORE_UNAVAILABLE after at most four tries", async () => {
     await Promise.all(
       operations.map(async ([name, run]) => {
