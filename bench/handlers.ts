@@ -10,6 +10,7 @@ import { AzureNamedKeyCredential, generateTableSas, TableClient } from "@azure/d
 import type { HttpRequest } from "@azure/functions";
 import { createAzurite } from "../local/azurite.ts";
 import { createIssuer, type Issuer } from "../local/issuer.ts";
+import { toConnectionParts } from "../shared/config/storage.ts";
 import { runChild } from "./helpers/children.ts";
 import { createNaive } from "./helpers/naive.ts";
 import { CONTEXT, createProduct, type Product, toId, toRegistration, toRequest } from "./helpers/product.ts";
@@ -91,13 +92,13 @@ async function createSignedTable(): Promise<(path: string) => URL> {
   const table = TableClient.fromConnectionString(storage, name, { allowInsecureConnection: true });
   await table.createTable();
   await table.createEntity({ partitionKey: "user", rowKey: "id", sealed: randomBytes(1052) });
-  const parts = new Map(storage.split(";").map((part) => [part.split("=", 1)[0], part.replace(/^\w+=/, "")]));
+  const parts = toConnectionParts(storage);
   const credential = new AzureNamedKeyCredential(
-    parts.get("AccountName") ?? "",
-    parts.get("AccountKey") ?? "",
+    parts.get("accountname") ?? "",
+    parts.get("accountkey") ?? "",
   );
   const signature = generateTableSas(name, credential, { permissions: { query: true, add: true } });
-  return (path) => new URL(`${parts.get("TableEndpoint")}/${name}${path}?${signature}`);
+  return (path) => new URL(`${parts.get("tableendpoint")}/${name}${path}?${signature}`);
 }
 
 /** A GET, or a POST of a body. */

@@ -23,8 +23,8 @@ export function createHttpClient(): HttpClient {
   const agents = { "http:": new http.Agent(options), "https:": new https.Agent(options) };
   const origins = new Map<string, Origin>();
   const findOrigin = (text: string): Origin => {
-    const origin = origins.get(text) ?? toOrigin(text, agents);
-    origins.set(text, origin); // a client is for one account or one hub
+    let origin = origins.get(text); // one or two: a client is for one account or one hub
+    if (origin === undefined) origins.set(text, (origin = toOrigin(text, agents)));
     return origin;
   };
   return { sendRequest: (request) => send(findOrigin, request) };

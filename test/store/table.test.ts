@@ -314,7 +314,6 @@ const operations: readonly Operation[] = [
 ];
 
 describe("a store that fails", () => {
-  // The waits between tries are real: these run at once, each with a store of its own.
   test("R95: each attempt is signed with its own date", async () => {
     const { proxy, lossy } = await createLossyStore();
     vi.useFakeTimers({ toFake: ["Date"] });
@@ -333,6 +332,7 @@ describe("a store that fails", () => {
     expect(Date.parse(second) - Date.parse(first)).toBeGreaterThanOrEqual(2000);
   });
 
+  // The waits between tries are real: these run at once, each with a store of its own.
   test("R95: 503 to everything ends as STORE_UNAVAILABLE after at most four tries", async () => {
     await Promise.all(
       operations.map(async ([name, run]) => {
